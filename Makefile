@@ -1,0 +1,43 @@
+# From nothing to a result:  make run     The tests:  make test
+# Needs Python 3.11 or newer and a network; everything is installed into .venv.
+
+PYTHON ?= python3
+VENV ?= .venv
+JOB ?= ablate --component bias --data synthetic --size tiny --seeds 0-2
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install --constraint constraints.txt
+SOURCES := genrank_cli tests
+
+.PHONY: run test lint clean
+
+run: $(VENV)/installed
+	@$(BIN)/genrank $(JOB)
+
+test: $(VENV)/installed-dev
+	@$(BIN)/python -m pytest -m "not gpu"
+
+lint: $(VENV)/installed-dev
+	@$(BIN)/ruff check $(SOURCES)
+	@$(BIN)/ruff format --check $(SOURCES)
+	@$(BIN)/mypy
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .benchmarks
+
+# The build backend is installed first, at its pinned version, instead of in an isolated build.
+$(VENV)/installed: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "installing genrank into $(VENV) (minutes, the first time)" >&2
+	@$(PIP) hatchling
+	@$(PIP) --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed
+	@echo "installing what the tests need into $(VENV)" >&2
+	@$(PIP) --no-build-isolation --editable '.[dev]'
+	@touch $@
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "error: $(PYTHON) is not Python 3.11 or newer; try: make PYTHON=python3.12 run" >&2; exit 2; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 2; }

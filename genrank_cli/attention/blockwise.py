@@ -1,0 +1,78 @@
+"""The CPU's default backend: tiles of rows in plain PyTorch, recomputed in the backward pass.
+
+Only cells near to one that a row of the tile sees are computed, and nothing of size L×L is kept
+(memory O(L · tile)): causal history, isolated candidates and windows cost their area. Gradients of
+learned bias tables come from tiles already summed over heads.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import MutableMapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.utils.weak import WeakTensorKeyDictionary
+
+from genrank_cli.attention import tiles
+from genrank_cli.attention.call import Call
+from genrank_cli.attention.plan import Plan, make_plan
+
+
+def blockwise(q: Tensor, k: Tensor, v: Tensor, call: Call) -> Tensor:
+    """See `genrank_cli.attention.attend`. Bfloat16 is computed in float32."""
+    tensors = () if call.bias is None else call.bias.tensors
+    out: Tensor = _Blockwise.apply(q, k, v, call, *tensors)  # type: ignore[no-untyped-call]
+    return out
+
+
+class _Blockwise(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, call: Call, *tensors: Tensor) -> Tensor:
+        work = tiles.Work(q, k, v, call, plan_of(call, q))
+        with torch.autocast(q.device.type, enabled=False):
+            out, log_sum = tiles.forward(work)
+        ctx.call, ctx.built = call, work.built
+        ctx.softmax = log_sum is not None
+        ctx.save_for_backward(q, k, v, *((out, log_sum) if ctx.softmax else ()))
+        return out.to(q.dtype)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        q, k, v, *saved = ctx.saved_tensors
+        call: Call = ctx.call
+        tensors = () if call.bias is None else call.bias.tensors
+        wanted = ctx.needs_input_grad[4:]
+        grads = [torch.zeros_like(x) for x, want in zip(tensors, wanted, strict=True) if want]
+        work = tiles.Work(q, k, v, call, plan_of(call, q), ctx.built, grads)
+        out, log_sum = saved if ctx.softmax else (grad, None)
+        with torch.autocast(q.device.type, enabled=False):
+            dq, dk, dv = tiles.backward(work, out, log_sum, grad)
+        tensor_grads = iter(grads)
+        return (
+            *(x.to(q.dtype) for x in (dq, dk, dv)),
+            None,
+            *(next(tensor_grads) if want else None for want in wanted),
+        )
+
+
+_PLANS: MutableMapping[Tensor, tuple[tuple[Tensor, ...], int, Plan]] = WeakTensorKeyDictionary()
+
+
+def plan_of(call: Call, q: Tensor) -> Plan:
+    """The plan of a batch; made by its first layer, dropped with its mask."""
+    heads = q.shape[1]
+    dtype = torch.float64 if q.dtype == torch.float64 else torch.float32
+    mask = call.mask
+    made_from = (call.offsets, mask.start, mask.peer_start, mask.peer_stop)
+    known = _PLANS.get(mask.stop)
+    if known is not None:
+        same = all(map(operator.is_, known[0], made_from))
+        if same and known[1] == heads and known[2].dtype == dtype:
+            return known[2]
+    plan = make_plan(call.offsets, mask, heads, dtype)
+    _PLANS[mask.stop] = made_from, heads, plan
+    return plan

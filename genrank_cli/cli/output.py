@@ -1,0 +1,132 @@
+"""What a command prints: the result on stdout or in a file, everything else on stderr."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+from genrank_cli.errors import GenrankError, unknown_name
+
+if TYPE_CHECKING:
+    from genrank_cli.report.table import Table
+
+STDOUT = Path("-")
+SUFFIXES = {".md": "md", ".csv": "csv", ".json": "json", ".tex": "latex", ".txt": "table"}
+LEVELS = {-1: logging.ERROR, 0: logging.INFO, 1: logging.DEBUG}
+
+log = logging.getLogger("genrank_cli")
+
+
+class Format(StrEnum):
+    """Forms of a result; ``auto`` looks at the file's suffix or the terminal."""
+
+    AUTO = "auto"
+    TABLE = "table"
+    MD = "md"
+    CSV = "csv"
+    JSON = "json"
+    LATEX = "latex"
+
+
+class StderrHandler(logging.StreamHandler[TextIO]):
+    """Writes to whatever ``sys.stderr`` is at that moment: progress bars and tests replace it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.stream = sys.stderr
+        super().emit(record)
+
+    def format(self, record: logging.LogRecord) -> str:
+        level = f"{record.levelname.lower()}: " if record.levelno >= logging.WARNING else ""
+        return level + super().format(record)
+
+
+def configure_logging(verbosity: int) -> None:
+    """Send the package's log to stderr: −1 errors, 0 notes as well, 1 and above everything.
+
+    Python warnings of other libraries are shown from 1 on.
+    """
+    log.handlers = [StderrHandler()]
+    log.propagate = False
+    log.setLevel(LEVELS[max(-1, min(verbosity, 1))])
+    if verbosity < 1 and not sys.warnoptions:
+        warnings.simplefilter("ignore")
+
+
+def say(message: str) -> None:
+    """Print a line for the person who waits (stderr; silent with ``-q``)."""
+    log.info(message)
+
+
+def emit(
+    result: Table | Mapping[str, Any],
+    format: Format = Format.AUTO,
+    output: Path | None = None,
+    json: bool = False,
+) -> None:
+    """Print a table, or a record of (nested) fields, in the form and at the place asked for.
+
+    ``output`` is a file that is replaced as a whole, or ``-`` for stdout (the default). ``auto``
+    follows the file's suffix; on stdout it is a coloured table for a terminal and Markdown for a
+    pipe. Raises `GenrankError` (usage) where ``--json`` meets another format, and where the file
+    cannot be written.
+    """
+    from genrank_cli.report import render
+
+    chosen = _choose(format, output, json)
+    if output is None or output == STDOUT:
+        write_stdout(render(result, chosen, terminal=_is_terminal()))
+        return
+    check_output(output)
+    from genrank_cli.files import replace_file
+
+    text = render(result, chosen)
+    replace_file(output, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    say(f"wrote {output}")
+
+
+def check_output(output: Path | None) -> None:
+    """Refuse an unusable ``-o FILE`` in the first second, before the long work."""
+    if output is None or output == STDOUT:
+        return
+    if output.is_dir():
+        raise GenrankError(f"-o {output} is a folder", "name a file in it")
+    if not output.parent.is_dir():
+        raise GenrankError(
+            f"-o {output}: the folder {output.parent} does not exist", f"mkdir -p {output.parent}"
+        )
+    if not os.access(output.parent, os.W_OK):
+        raise GenrankError(f"-o {output}: the folder {output.parent} is not writable")
+
+
+def write_stdout(text: str) -> None:
+    """Write the result; a reader that stopped reading (``| head``) does not change the outcome."""
+    try:
+        sys.stdout.write(text if text.endswith("\n") else text + "\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The interpreter flushes stdout once more at exit, which must not fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _is_terminal() -> bool:
+    return sys.stdout.isatty()
+
+
+def _choose(format: Format, output: Path | None, json: bool) -> str:
+    if json:
+        if format not in (Format.AUTO, Format.JSON):
+            raise GenrankError(f"--json and --format {format} contradict each other", "keep one")
+        return Format.JSON
+    if format is not Format.AUTO:
+        return format
+    if output is None or output == STDOUT:
+        return Format.TABLE if _is_terminal() else Format.MD
+    if output.suffix and output.suffix not in SUFFIXES:
+        raise unknown_name("file suffix", output.suffix, SUFFIXES, "or give --format")
+    return SUFFIXES.get(output.suffix, Format.MD)

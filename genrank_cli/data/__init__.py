@@ -1,0 +1,1 @@
+"""Raw files → canonical events → memory-mapped store → split → samples → batches."""

@@ -1,0 +1,50 @@
+"""Readers of raw files, by name. A new source is one module and one line in `READERS`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, cast
+
+from genrank_cli.data.card import Card
+from genrank_cli.errors import unknown_name
+
+if TYPE_CHECKING:
+    import polars as pl
+
+#: source on the card → module with a function ``read``, imported when it is needed
+READERS = {
+    "movielens": "genrank_cli.data.sources.movielens",
+    "synthetic": "genrank_cli.data.sources.synthetic",
+}
+
+
+@dataclass(frozen=True)
+class RawTables:
+    """What a reader hands over, in the units of the canonical events.
+
+    ``events``: ``user``, ``item`` (integers or text), ``timestamp`` (seconds since 1970),
+    optionally ``request`` (raw id, unique within a user), ``action.<name>`` (0/1),
+    ``task.<name>`` (number), ``truth.<name>`` (number), ``context.<name>`` (raw value).
+    ``users`` and ``items``: ``user`` or ``item``, and ``field.<name>`` (raw value; a list column
+    holds several); items may have ``content``, an array of numbers of one width.
+    """
+
+    events: pl.LazyFrame
+    users: pl.LazyFrame | None = None
+    items: pl.LazyFrame | None = None
+
+
+class Reader(Protocol):
+    """Turns the raw files in a folder into tables; the folder is None where a source needs none."""
+
+    def __call__(self, card: Card, raw_dir: Path | None) -> RawTables: ...
+
+
+def read(card: Card, raw_dir: Path | None) -> RawTables:
+    """The raw tables of a dataset, by the reader that its card names."""
+    if card.source not in READERS:
+        raise unknown_name("source", card.source, READERS)
+    reader = cast(Reader, import_module(READERS[card.source]).read)
+    return reader(card, raw_dir)

@@ -1,0 +1,174 @@
+"""φ(item), ψ(action) and the three additive embeddings (PAPER section 3).
+
+Legend: n rows (events or tokens), d width, A actions.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from genrank_cli.data.batch import Events
+from genrank_cli.data.store import SideTable
+from genrank_cli.errors import GenrankError
+from genrank_cli.models.config import EmbeddingConfig, FeatureConfig
+from genrank_cli.models.schema import Schema
+
+#: Tables with more rows than this get sparse gradients: a dense optimiser would touch every row in
+#: every step, which costs more than the rest of the model.
+SPARSE_ROWS = 100_000
+
+#: Rows of the table for the number of earlier distinct requests; later requests share the last.
+REQUEST_ROWS = 512
+
+#: Gap buckets: 0 is "no earlier request", the others are ln(1 + seconds) in steps of 0.5.
+GAP_ROWS = 40
+GAP_STEP = 0.5
+
+_INIT_STD = 0.02
+
+
+def embedding_table(rows: int, width: int) -> nn.Embedding:
+    """A table [rows, width], normal with deviation 0.02; sparse gradients where it is large."""
+    table = nn.Embedding(rows, width, sparse=rows > SPARSE_ROWS)
+    nn.init.normal_(table.weight, std=_INIT_STD)
+    return table
+
+
+class FieldEmbedding(nn.Module):
+    """One categorical field of a side table: code → fields of that row → mean of embeddings."""
+
+    codes: Tensor
+
+    def __init__(self, codes: np.ndarray, size: int, width: int) -> None:
+        super().__init__()
+        # Not part of the weights: it is data, and comes back with the store.
+        self.register_buffer("codes", torch.from_numpy(codes), persistent=False)
+        self.table = embedding_table(size, width)
+
+    def forward(self, row: Tensor) -> Tensor:
+        """Rows of the side table, int64 [n] → [n, d]; a multi-valued field is averaged."""
+        codes = self.codes[row]
+        if codes.ndim == 1:
+            return self.table(codes)
+        return F.embedding_bag(
+            codes, self.table.weight, mode="mean", padding_idx=0, sparse=self.table.sparse
+        )
+
+
+class SideEmbedding(nn.Module):
+    """Sum of the id's, the fields' and the content's embeddings of users or of items."""
+
+    content: Tensor
+
+    def __init__(
+        self, table: SideTable, width: int, *, use_id: bool, use_fields: bool, use_content: bool
+    ) -> None:
+        super().__init__()
+        self.id = embedding_table(len(table.ids), width) if use_id else None
+        fields = table.fields if use_fields else {}
+        self.fields = nn.ModuleDict(
+            {
+                name: FieldEmbedding(codes, table.sizes[name], width)
+                for name, codes in fields.items()
+            }
+        )
+        self.project = None
+        if use_content:
+            if table.content is None:
+                raise GenrankError(
+                    "model.features.content is on, but the dataset has no content vectors",
+                    "turn it off with --set model.features.content=false",
+                )
+            self.register_buffer("content", torch.from_numpy(table.content), persistent=False)
+            self.project = nn.Linear(table.content.shape[1], width)
+
+    def forward(self, row: Tensor) -> list[Tensor]:
+        """int64 [n] → the parts of the sum, each [n, d]."""
+        parts = [] if self.id is None else [self.id(row)]
+        parts += [field(row) for field in self.fields.values()]
+        if self.project is not None:
+            parts.append(self.project(self.content[row]))
+        return parts
+
+
+class EventEmbedding(nn.Module):
+    """φ: what is shown, to whom and in which context."""
+
+    def __init__(self, schema: Schema, features: FeatureConfig, width: int) -> None:
+        super().__init__()
+        self.item = SideEmbedding(
+            schema.items,
+            width,
+            use_id=features.item_id,
+            use_fields=features.item_fields,
+            use_content=features.content,
+        )
+        self.user = SideEmbedding(
+            schema.users,
+            width,
+            use_id=features.user_id,
+            use_fields=features.user_fields,
+            use_content=False,
+        )
+        sizes = schema.context if features.context else ()
+        self.context = nn.ModuleList(embedding_table(size, width) for size in sizes)
+
+    def forward(self, events: Events) -> Tensor:
+        """Events → [n, d]."""
+        parts = self.item(events.item) + self.user(events.user)
+        parts += [table(events.context[:, i]) for i, table in enumerate(self.context)]
+        if not parts:
+            raise GenrankError(
+                "every feature of the model is off or absent from the dataset",
+                "turn one on, for instance --set model.features.item_id=true",
+            )
+        return functools.reduce(torch.add, parts)
+
+
+class ActionEmbedding(nn.Module):
+    """ψ: the sum of the embeddings of the actions taken; several may hold at once."""
+
+    bits: Tensor
+
+    def __init__(self, actions: int, width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(actions, width).normal_(std=_INIT_STD))
+        self.seen = nn.Parameter(torch.empty(width).normal_(std=_INIT_STD))
+        self.register_buffer("bits", torch.arange(actions), persistent=False)
+
+    def forward(self, actions: Tensor) -> Tensor:
+        """Bitmask int64 [n] → [n, d]; `seen` tells an event without any action from no event."""
+        taken = (actions.unsqueeze(1) >> self.bits) & 1
+        return taken.to(self.weight.dtype) @ self.weight + self.seen
+
+
+def gap_bucket(gap: Tensor) -> Tensor:
+    """Seconds [n], −1 for "no earlier request" → bucket int64 [n] (function not given in PAPER)."""
+    bucket = (torch.log1p(gap.clamp(min=0)) / GAP_STEP).long() + 1
+    return torch.where(gap < 0, 0, bucket.clamp(max=GAP_ROWS - 1))
+
+
+class AdditiveEmbedding(nn.Module):
+    """E_position + E_request + E_gap, each on or off."""
+
+    def __init__(self, config: EmbeddingConfig, positions: int, width: int) -> None:
+        super().__init__()
+        self.position = embedding_table(positions, width) if config.position else None
+        self.request = embedding_table(REQUEST_ROWS, width) if config.request else None
+        self.gap = embedding_table(GAP_ROWS, width) if config.gap else None
+
+    def forward(self, position: Tensor, request: Tensor, gap: Tensor) -> list[Tensor]:
+        """Virtual place, request index (int64) and gap in seconds, all [n] → parts of the sum [n, d]."""
+        parts = []
+        if self.position is not None:
+            parts.append(self.position(position.clamp(max=self.position.num_embeddings - 1)))
+        if self.request is not None:
+            parts.append(self.request(request.clamp(max=REQUEST_ROWS - 1)))
+        if self.gap is not None:
+            parts.append(self.gap(gap_bucket(gap)))
+        return parts

@@ -1,0 +1,33 @@
+"""Where things live: built stores, downloads, and the declarations shipped with the package."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal
+
+PACKAGE = Path(__file__).resolve().parent
+
+
+def data_home() -> Path:
+    """Folder of the built stores: ``$GENRANK_HOME``, else ``./datasets/.built``."""
+    return Path(os.environ.get("GENRANK_HOME") or Path("datasets") / ".built")
+
+
+def store_path(name: str) -> Path:
+    """Folder of the built store called ``name`` (it may not exist)."""
+    return data_home() / name
+
+
+def download_dir(name: str) -> Path:
+    """Folder where the raw files of dataset ``name`` are downloaded and unpacked."""
+    return data_home() / ".downloads" / name
+
+
+def packaged(kind: Literal["datasets", "ablations"]) -> Path:
+    """Folder of the shipped TOML files.
+
+    A wheel carries them inside the package; a checkout keeps them beside it.
+    """
+    inside = PACKAGE / kind
+    return inside if inside.is_dir() else PACKAGE.parent / kind

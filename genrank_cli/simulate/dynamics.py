@@ -1,0 +1,81 @@
+"""How a user's state moves and what it makes of an exposure.
+
+Legend: B users, K topics, a users of the present round, M slots of a request.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit, logit
+
+from genrank_cli.simulate.config import DAY_S, DURATIONS_S, HOUR_S, FeedConfig
+from genrank_cli.simulate.world import Floats, Ints, Users, World
+
+Marks = NDArray[np.bool_]
+
+
+@dataclass
+class State:
+    """Interest and fatigue [B, K] of every user as of their newest request."""
+
+    interest: Floats
+    fatigue: Floats
+
+    @classmethod
+    def fresh(cls, users: int, topics: int) -> State:
+        return cls(np.zeros((users, topics)), np.zeros((users, topics)))
+
+    def fade(self, config: FeedConfig, gap: Floats) -> None:
+        """Let `gap` [a] seconds pass for the first a users."""
+        hours = -gap[:, None] / HOUR_S
+        self.interest[: len(gap)] *= np.exp2(hours / config.interest.half_life_h)
+        self.fatigue[: len(gap)] *= np.exp2(hours / config.fatigue.half_life_h)
+
+    def react(self, config: FeedConfig, topic: Ints, shown: Marks, click: Marks, like: Marks) -> None:
+        """Add one request's exposures and actions, all [a, M], to the first a users."""
+        gain = click + config.interest.like_gain * like
+        self.fatigue[: len(topic)] += _per_topic(topic, shown, self.fatigue.shape[1])
+        self.interest[: len(topic)] += _per_topic(topic, gain, self.interest.shape[1])
+
+
+def _per_topic(topic: Ints, amount: NDArray[np.generic], topics: int) -> Floats:
+    """Sums of `amount` [a, M] over the slots of each topic: [a, K]."""
+    rows = len(topic)
+    cell = topic + topics * np.arange(rows)[:, None]
+    total = np.bincount(cell.ravel(), amount.ravel(), minlength=rows * topics)
+    return total.reshape(rows, topics)
+
+
+def click_logit(
+    world: World, users: Users, state: State, item: Ints, surface: Ints, time: Floats
+) -> Floats:
+    """Logits [a, M] without the intercept, of `item` [a, M] shown to the first a users at `time`."""
+    config, items = world.config, world.catalogue
+    topic = items.topic[item]
+    row = np.arange(len(item))[:, None]
+    turn = time[:, None] / (config.popularity_drift.period_days * DAY_S) + items.phase[item]
+    return np.asarray(
+        items.appeal[item]
+        + users.bias[: len(item), None]
+        + users.taste[row, topic]
+        + world.surface_topic[surface[:, None], topic]
+        + config.interest.strength * np.tanh(state.interest[row, topic])
+        - config.fatigue.strength * state.fatigue[row, topic]
+        + config.popularity_drift.strength * np.sqrt(2) * np.sin(2 * np.pi * turn)
+    )
+
+
+def like_given_click(config: FeedConfig, click: Floats) -> Floats:
+    """P(like | click) from the whole click logit, intercept included."""
+    above = click - logit(config.click_rate)
+    return np.asarray(expit(logit(config.like.rate) + config.like.slope * above))
+
+
+def dwell_given_click(config: FeedConfig, click: Floats, duration: Ints) -> Floats:
+    """Expected seconds given a click: the duration times the expected share watched."""
+    above = click - logit(config.click_rate)
+    share = expit(logit(config.dwell.completion) + config.dwell.slope * above)
+    return np.asarray(np.asarray(DURATIONS_S)[duration] * share)

@@ -1,0 +1,1 @@
+"""Studies: declare variants and claims, run them, and judge what was claimed."""

@@ -1,0 +1,205 @@
+"""Study files: which variants are compared with which base, and which claims they are judged by."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import (
+    BaseModel,
+    Field,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import ErrorDetails
+
+from genrank_cli.data.card import Frozen, canonical_hash
+from genrank_cli.errors import GenrankError, unknown_name
+from genrank_cli.paths import packaged
+from genrank_cli.studies.claims import Claim
+
+# No comma and no space: names are listed on the command line, separated by commas.
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+([-+._][a-z0-9]+)*$")]
+Scalar = bool | int | float | str
+Setting = Scalar | list[Scalar]
+
+
+class Variant(Frozen):
+    """One configuration: a model preset and what is changed in it."""
+
+    name: Name
+    label: str = ""
+    preset: str
+    set: dict[str, Setting] = Field(
+        {}, description="dotted path of the experiment's configuration → value"
+    )
+    default: bool = Field(True, description="run it when no variants are named")
+
+    @field_validator("set", mode="before")
+    @classmethod
+    def _dotted(cls, value: Any) -> Any:
+        """TOML reads `a.b = 1` as nested tables, `"a.b" = 1` as one key: both mean the path a.b."""
+        return _flatten(value) if isinstance(value, Mapping) else value
+
+    @property
+    def title(self) -> str:
+        return self.label or self.name
+
+
+class Reference(Frozen):
+    """A preset shown below the variants for comparison, never judged."""
+
+    name: Name
+    label: str = ""
+    preset: str
+
+
+class Study(Frozen):
+    """A question, its base and variants, and the claims to judge."""
+
+    name: Name
+    version: Annotated[int, Field(ge=1)]
+    title: str
+    question: str
+    base: str
+    variants: Annotated[tuple[Variant, ...], Field(min_length=2)]
+    references: tuple[Reference, ...] = ()
+    claims: tuple[Claim, ...] = ()
+
+    @model_validator(mode="after")
+    def _names_fit(self) -> Study:
+        rows = [v.name for v in self.variants] + [r.name for r in self.references]
+        _unique("variants and references", rows)
+        _unique("claims", [claim.id for claim in self.claims])
+        names = {variant.name: variant for variant in self.variants}
+        if self.base not in names:
+            raise ValueError(_unknown("base", self.base, names))
+        if not names[self.base].default:
+            raise ValueError(f"base {self.base!r} has default = false, but every run needs it")
+        for claim in self.claims:
+            if claim.variant not in names:
+                raise ValueError(_unknown(f"variant of claim {claim.id!r}", claim.variant, names))
+            if claim.variant == self.base:
+                raise ValueError(f"claim {claim.id!r} compares the base with itself")
+        return self
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of everything that decides a result or a verdict: all but the wording."""
+        wording: dict[str, Any] = {
+            "title": True,
+            "question": True,
+            "variants": {"__all__": {"label"}},
+            "references": {"__all__": {"label"}},
+            "claims": {"__all__": {"source", "note"}},
+        }
+        return canonical_hash(self.model_dump(mode="json", exclude=wording))
+
+    def select(self, names: Sequence[str] | None = None) -> tuple[Variant, ...]:
+        """The base, then the variants called `names` (default: those with `default = true`)."""
+        known = {variant.name: variant for variant in self.variants}
+        if names is None:
+            names = [variant.name for variant in self.variants if variant.default]
+        for name in names:
+            if name not in known:
+                raise unknown_name(f"variant of study {self.name!r}", name, known)
+        return tuple(known[name] for name in dict.fromkeys([self.base, *names]))
+
+
+def list_studies() -> list[str]:
+    """Names of the shipped studies, sorted."""
+    return sorted(_shipped())
+
+
+def load_study(name_or_path: str | Path) -> Study:
+    """The shipped study of that name, or the study in that TOML file.
+
+    Raises `GenrankError` (2): unknown name, unreadable file, or a file that is not a study.
+    """
+    path = Path(name_or_path)
+    if path.suffix != ".toml":
+        shipped = _shipped()
+        if str(name_or_path) not in shipped:
+            hint = "a study of your own is given by its path, ending in .toml"
+            raise unknown_name("study", str(name_or_path), shipped, hint)
+        path = shipped[str(name_or_path)]
+    fields = _read(path)
+    try:
+        return Study.model_validate(fields)
+    except ValidationError as error:
+        lines = [_explain(found, fields) for found in error.errors()]
+        raise GenrankError(f"{path}: {'; '.join(lines)}") from error
+
+
+def _shipped() -> dict[str, Path]:
+    return {path.stem: path for path in packaged("ablations").glob("*.toml")}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        hint = "give the name of a shipped study (genrank ablate --list) or an existing .toml file"
+        raise GenrankError(f"{path}: no such study", hint) from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise GenrankError(f"{path}: not a readable study: {error}") from error
+
+
+def _flatten(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in table.items():
+        inner = (
+            _flatten(value, f"{prefix}{key}.")
+            if isinstance(value, Mapping)
+            else {prefix + key: value}
+        )
+        twice = flat.keys() & inner.keys()
+        if twice:
+            raise ValueError(f"{', '.join(sorted(twice))} is set twice")
+        flat |= inner
+    return flat
+
+
+def _unique(what: str, names: Sequence[str]) -> None:
+    twice = [name for name, times in Counter(names).items() if times > 1]
+    if twice:
+        raise ValueError(f"{what} share a name: {', '.join(twice)}")
+
+
+def _unknown(kind: str, name: str, known: Mapping[str, object]) -> str:
+    error = unknown_name(kind, name, known)
+    return " ".join(part for part in (error.message, error.hint) if part)
+
+
+_PARTS: dict[str, type[BaseModel]] = {
+    "variants": Variant,
+    "references": Reference,
+    "claims": Claim,
+}
+
+
+def _explain(found: ErrorDetails, fields: Mapping[str, Any]) -> str:
+    """One finding of pydantic as ``key: reason``; table rows are called by their name."""
+    place = [str(part) for part in found["loc"]]
+    model = _PARTS.get(place[0], Study) if len(place) > 1 else Study
+    if len(place) > 1 and place[1].isdigit():
+        place[:2] = [f"{place[0]}[{_row_name(fields[place[0]], int(place[1]))}]"]
+    if found["type"] == "extra_forbidden":
+        known = list(model.model_fields)
+        close = difflib.get_close_matches(place[-1], known, n=1)
+        advice = f"did you mean {close[0]!r}?" if close else f"allowed: {', '.join(known)}"
+        return f"{'.'.join(place)}: unknown key, {advice}"
+    reason = found["msg"].removeprefix("Value error, ")
+    return f"{'.'.join(place)}: {reason}" if place else reason
+
+
+def _row_name(rows: Sequence[Any], index: int) -> str:
+    row = rows[index]
+    name = (row.get("name") or row.get("id")) if isinstance(row, Mapping) else None
+    return str(name or index + 1)

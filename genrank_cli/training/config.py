@@ -1,0 +1,129 @@
+"""The whole experiment as one frozen tree: data, model, training."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, ValidationError, model_validator
+
+from genrank_cli.data.card import Frozen
+from genrank_cli.data.samples import SampleConfig
+from genrank_cli.errors import GenrankError
+from genrank_cli.models.config import GenerativeConfig, ModelConfig
+from genrank_cli.models.presets import preset
+
+
+class DataConfig(Frozen):
+    """Which events are learnt from, and how they are cut into samples."""
+
+    dataset: str = "synthetic"
+    split: str | None = Field(None, description="a split's name; none = the dataset card's")
+    tasks: tuple[str, ...] = Field((), description="main task first; none = all binary tasks")
+    limit: int | None = Field(None, ge=1, description="use only this many users: a partial result")
+    samples: SampleConfig = SampleConfig()
+
+
+class TrainingConfig(Frozen):
+    """Optimisation; the same for every variant of a study."""
+
+    epochs: int = Field(8, ge=1)
+    patience: int = Field(2, ge=1, description="epochs without a better validation AUC, then stop")
+    batch_events: int = Field(4096, ge=1, description="history + candidate events of a batch")
+    learning_rate: float = Field(2e-3, gt=0)
+    embedding_learning_rate: float = Field(4e-3, gt=0)
+    weight_decay: float = Field(0.01, ge=0)
+    embedding_decay: float = Field(0.0, ge=0)
+    warmup: float = Field(0.05, ge=0, lt=1, description="share of all steps")
+    clip: float = Field(1.0, gt=0, description="largest norm of the gradient")
+
+
+class ExperimentConfig(Frozen):
+    """Everything that decides a result, apart from the seed and the data's content."""
+
+    data: DataConfig = DataConfig()
+    model: ModelConfig
+    training: TrainingConfig = TrainingConfig()
+
+    @model_validator(mode="after")
+    def _no_leak(self) -> ExperimentConfig:
+        """A history row that sees later events carries labels into a packed sample's candidates."""
+        packed = self.data.samples.organization == "packed"
+        if (
+            isinstance(self.model, GenerativeConfig)
+            and self.model.attention.history == "full"
+            and packed
+        ):
+            raise ValueError(
+                "model.attention.history=full lets history see later events, which in packed "
+                "samples leaks labels into earlier candidates; use data.samples.organization=grouped"
+            )
+        return self
+
+
+def layered(model: str, size: str, *layers: Mapping[str, Any]) -> ExperimentConfig:
+    """The preset ``model`` at ``size``, with nested settings laid over it one after the other."""
+    return _merged({"model": preset(model, size).model_dump()}, layers)
+
+
+def overlaid(config: ExperimentConfig, *layers: Mapping[str, Any]) -> ExperimentConfig:
+    """``config`` with nested settings laid over it."""
+    return _merged(config.model_dump(), layers)
+
+
+def nested(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """``{"model.blocks": 3}`` → ``{"model": {"blocks": 3}}``."""
+    tree: dict[str, Any] = {}
+    for path, value in settings.items():
+        *parents, last = path.split(".")
+        node = tree
+        for parent in parents:
+            node = node.setdefault(parent, {})
+        node[last] = value
+    return tree
+
+
+def read_settings(file: Path) -> dict[str, Any]:
+    """The settings of a TOML file, for ``--config FILE``."""
+    try:
+        return tomllib.loads(file.read_text())
+    except OSError as error:
+        raise GenrankError(f"--config {file}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise GenrankError(f"--config {file}: not TOML: {error}") from None
+
+
+def validate(tree: Mapping[str, Any]) -> ExperimentConfig:
+    """The configuration of a nested mapping; errors name the path, the value and what is allowed."""
+    try:
+        return ExperimentConfig.model_validate(tree)
+    except ValidationError as error:
+        lines = [_explain(item) for item in error.errors()]
+        hint = "genrank train --show-config prints every field with its value"
+        raise GenrankError("configuration: " + "; ".join(lines), hint) from None
+
+
+def _explain(item: Mapping[str, Any]) -> str:
+    # pydantic puts the discriminator's value into the path as if it were a key.
+    kinds = {"generative", "dlrm", "rates"}
+    path = ".".join(str(part) for part in item["loc"] if part not in kinds)
+    if item["type"] == "extra_forbidden":
+        return f"{path} does not exist for this model"
+    message = item["msg"].removeprefix("Value error, ")
+    return f"{path} = {item['input']!r}: {message}" if path else message
+
+
+def _merged(tree: dict[str, Any], layers: Iterable[Mapping[str, Any]]) -> ExperimentConfig:
+    for layer in layers:
+        _merge(tree, layer)
+    return validate(tree)
+
+
+def _merge(tree: dict[str, Any], other: Mapping[str, Any]) -> None:
+    for key, value in other.items():
+        if isinstance(value, Mapping) and isinstance(tree.get(key), dict):
+            _merge(tree[key], value)
+        else:
+            tree[key] = value

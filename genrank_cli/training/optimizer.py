@@ -1,0 +1,57 @@
+"""AdamW for dense weights, its sparse form for large tables, warm-up and decay."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim.lr_scheduler import LambdaLR
+
+from genrank_cli.training.config import TrainingConfig
+
+Optimizers = list[torch.optim.Optimizer]
+
+
+def make_optimizers(model: nn.Module, config: TrainingConfig) -> Optimizers:
+    """One AdamW for dense parameters and, where there are sparse tables, one SparseAdam.
+
+    Decay goes to matrices, not to biases, norms and learned attention-bias tables; embedding
+    tables have a learning rate and a decay of their own.
+    """
+    tables = {id(m.weight): m for m in model.modules() if isinstance(m, nn.Embedding)}
+    matrices = {id(m.weight) for m in model.modules() if isinstance(m, nn.Linear)}
+    groups: dict[str, list[nn.Parameter]] = {"matrix": [], "other": [], "table": [], "sparse": []}
+    for parameter in model.parameters():
+        table = tables.get(id(parameter))
+        if table is not None:
+            groups["sparse" if table.sparse else "table"].append(parameter)
+        else:
+            groups["matrix" if id(parameter) in matrices else "other"].append(parameter)
+    rate, table_rate = config.learning_rate, config.embedding_learning_rate
+    dense: list[dict[str, Any]] = [
+        {"params": groups["matrix"], "lr": rate, "weight_decay": config.weight_decay},
+        {"params": groups["other"], "lr": rate, "weight_decay": 0.0},
+        {"params": groups["table"], "lr": table_rate, "weight_decay": config.embedding_decay},
+    ]
+    betas = (0.9, 0.98)
+    optimizers: Optimizers = [
+        torch.optim.AdamW([group for group in dense if group["params"]], betas=betas, fused=True)
+    ]
+    if groups["sparse"]:
+        optimizers.append(torch.optim.SparseAdam(groups["sparse"], lr=table_rate, betas=betas))
+    return optimizers
+
+
+def make_schedules(optimizers: Optimizers, config: TrainingConfig, steps: int) -> list[LambdaLR]:
+    """Linear warm-up, then a cosine down to a hundredth over ``steps`` steps."""
+    warmup = max(1, round(config.warmup * steps))
+
+    def factor(step: int) -> float:
+        if step < warmup:
+            return (step + 1) / warmup
+        done = min(1.0, (step - warmup) / max(1, steps - warmup))
+        return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done))
+
+    return [LambdaLR(optimizer, factor) for optimizer in optimizers]

@@ -1,0 +1,89 @@
+"""From a store and a configuration to batchers for training, validation and test."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from genrank_cli.data.batcher import Batcher
+from genrank_cli.data.samples import build_samples
+from genrank_cli.data.splits import assign_split
+from genrank_cli.data.store import Store
+from genrank_cli.errors import GenrankError, data_error, unknown_name
+from genrank_cli.models.schema import Schema
+from genrank_cli.training.config import ExperimentConfig
+
+PARTS = ("train", "valid", "test")
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A dataset ready to be learnt from; ``part`` is uint8 [E], 0 train, 1 valid, 2 test."""
+
+    store: Store
+    schema: Schema
+    part: NDArray[np.uint8]
+    split: str
+    train: Batcher
+    valid: Batcher
+    test: Batcher
+
+    def means(self) -> list[float]:
+        """Mean training label of each task; of ln(1 + label) for regression tasks."""
+        means = []
+        for task, kind in zip(self.schema.tasks, self.schema.kinds, strict=True):
+            labels = self.store.column(f"task.{task}")[self.part == 0].astype(np.float64)
+            means.append(float((labels if kind == "binary" else np.log1p(labels)).mean()))
+        return means
+
+
+def chosen_tasks(store: Store, names: tuple[str, ...]) -> tuple[str, ...]:
+    """The tasks to predict, main first: ``names``, or all binary tasks of the card."""
+    kinds = {task.name: task.kind for task in store.manifest.tasks}
+    for name in names:
+        if name not in kinds:
+            raise unknown_name(f"task of {store.manifest.name}", name, kinds)
+    tasks = names or tuple(name for name, kind in kinds.items() if kind == "binary")
+    if not tasks or kinds[tasks[0]] != "binary":
+        raise GenrankError(
+            "the main task must be binary: it is what AUC is measured on",
+            f"binary tasks: {', '.join(n for n, k in kinds.items() if k == 'binary') or 'none'}",
+        )
+    return tasks
+
+
+def prepare(store: Store, config: ExperimentConfig) -> Prepared:
+    """Split, sample and batch ``store`` as ``config`` says.
+
+    Raises `GenrankError` (data) where a part is empty or its main task has one class only.
+    """
+    data = config.data
+    tasks = chosen_tasks(store, data.tasks)
+    split = store.manifest.split
+    if data.split is not None:
+        split = split.model_copy(update={"name": data.split})
+    part = assign_split(store, split)
+    if data.limit is not None:
+        part = np.where(store.column("user") < data.limit, part, 3).astype(np.uint8)
+    main = store.column(f"task.{tasks[0]}")
+    batchers = []
+    for number, name in enumerate(PARTS):
+        chosen = part == number
+        _check_part(name, main[chosen], tasks[0], split.name, store)
+        samples = build_samples(store, chosen, data.samples)
+        batchers.append(Batcher(store, samples, tasks, config.training.batch_events))
+    schema = Schema.of(store, tasks, data.samples.longest_history)
+    return Prepared(store, schema, part, split.name, *batchers)
+
+
+def _check_part(
+    name: str, labels: NDArray[np.float32], task: str, split: str, store: Store
+) -> None:
+    where = f"the {name} part of {store.manifest.name} (split {split})"
+    hint = "use another --split, more data, or other fractions on the dataset's card"
+    if not len(labels):
+        raise data_error(f"{where} is empty", hint)
+    if labels.min() == labels.max():
+        raise data_error(f"{where} has one class of task {task!r} only: AUC is undefined", hint)

@@ -1,0 +1,116 @@
+"""Small event logs in memory, with everything that a built store offers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from genrank_cli.data.card import SplitSpec, Task
+from genrank_cli.data.store import (
+    BUILD_VERSION,
+    Counts,
+    Manifest,
+    SideTable,
+    Store,
+    TimeRange,
+)
+
+
+class MemoryStore(Store):
+    """A store whose columns are arrays instead of files."""
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        columns: dict[str, np.ndarray[Any, Any]],
+        users: SideTable,
+        items: SideTable,
+    ) -> None:
+        super().__init__(Path("memory"), manifest)
+        self.__dict__.update(_columns=columns, users=users, items=items)
+
+
+def make_store(
+    lengths: tuple[int, ...] = (40, 7, 1, 23),
+    *,
+    items: int = 30,
+    per_request: int = 3,
+    actions: int = 2,
+    seed: int = 0,
+    content: int = 4,
+) -> MemoryStore:
+    """Users with ``lengths`` events in requests of 1 … ``per_request`` events.
+
+    Label ``click`` is random, ``dwell`` a positive number; one context column, one single-valued and
+    one multi-valued item field, one user field.
+    """
+    random = np.random.default_rng(seed)
+    events = sum(lengths)
+    user = np.repeat(np.arange(len(lengths)), lengths)
+    new = random.random(events) < 2 / (1 + per_request)
+    new[np.concatenate(([0], np.cumsum(lengths)[:-1])).astype(int)] = True
+    request = np.cumsum(new) - 1
+    gap = np.where(new, random.exponential(5000.0, events) + 1, 0.0)
+    timestamp = 1e9 + np.cumsum(gap)
+    click = (random.random(events) < 0.4).astype(np.float32)
+    columns = {
+        "user": user.astype(np.uint32),
+        "item": random.integers(0, items, events).astype(np.uint32),
+        "timestamp": timestamp,
+        "request": request.astype(np.uint32),
+        "actions": (click.astype(np.uint32) | (random.integers(0, 2, events) << 1)).astype(
+            np.uint32
+        ),
+        "task.click": click,
+        "task.dwell": random.exponential(20.0, events).astype(np.float32),
+        "context.surface": random.integers(0, 4, events).astype(np.uint32),
+    }
+    tags = random.integers(1, 6, (items, 3))
+    tags[random.random((items, 3)) < 0.4] = 0
+    manifest = Manifest(
+        name="memory",
+        dataset_version=1,
+        build_version=BUILD_VERSION,
+        card_hash="0",
+        content_hash=f"memory-{seed}",
+        counts=Counts(
+            events=events,
+            users=len(lengths),
+            items=items,
+            requests=int(request[-1]) + 1,
+            dropped_duplicates=0,
+            dropped_users=0,
+            dropped_items=0,
+            unlisted_users=0,
+            unlisted_items=0,
+        ),
+        actions=[f"a{k}" for k in range(actions)],
+        tasks=[Task(name="click", kind="binary"), Task(name="dwell", kind="regression")],
+        context={"surface": 4},
+        user_fields={},
+        item_fields={},
+        content_width=content,
+        truth=False,
+        request_rule="gap",
+        split=SplitSpec(name="user-temporal", train=0.7, valid=0.1, test=0.2),
+        time=TimeRange(first=float(timestamp[0]), last=float(timestamp[-1])),
+        sources={},
+        options={},
+        files={},
+    )
+    user_table = SideTable(
+        pl.Series([str(u) for u in range(len(lengths))]),
+        {"age": random.integers(0, 5, len(lengths))},
+        {"age": 5},
+        None,
+    )
+    item_table = SideTable(
+        pl.Series([str(i) for i in range(items)]),
+        {"topic": random.integers(1, 6, items), "tags": tags},
+        {"topic": 6, "tags": 6},
+        random.normal(size=(items, content)).astype(np.float32),
+    )
+    return MemoryStore(manifest, columns, user_table, item_table)
