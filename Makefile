@@ -6,7 +6,7 @@ VENV ?= .venv
 JOB ?= ablate --component bias --data synthetic --size tiny --seeds 0-2
 
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install --constraint constraints.txt
+PIP := $(BIN)/python -m pip -qq --disable-pip-version-check install --constraint constraints.txt
 SOURCES := genrank_cli tests
 
 .PHONY: run test lint clean

@@ -75,7 +75,8 @@ def _report(failure: Failure) -> int:
     if failure.message.startswith("Usage:"):  # a group without a subcommand: typer's help text
         typer.echo(failure.message, err=True)
     else:
-        typer.echo(f"error: {failure.message}", err=True)
+        prefix = "" if failure.code == ExitCode.INTERRUPTED else "error: "
+        typer.echo(prefix + failure.message, err=True)
         if failure.hint:
             typer.echo(f"hint: {failure.hint}", err=True)
     return failure.code

@@ -19,7 +19,11 @@ def replace_file(path: Path, write: Callable[[Path], Any]) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write ``text`` as UTF-8, whole or not at all."""
+    replace_file(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write ``value`` as indented JSON, whole or not at all."""
-    text = json.dumps(value, indent=2, sort_keys=True) + "\n"
-    replace_file(path, lambda temporary: temporary.write_text(text))
+    write_text(path, json.dumps(value, indent=2, sort_keys=True) + "\n")

@@ -51,13 +51,6 @@ def cli(capsys: pytest.CaptureFixture[str]) -> Iterator[Cli]:
     log.handlers, log.level = handlers, level
 
 
-@pytest.fixture(scope="session")
-def test_data() -> Path:
-    """The folder of real datasets; tests that use it carry the marker ``real_data``."""
-    assert TEST_DATA is not None
-    return Path(TEST_DATA)
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip what this machine has no data or no device for, with the reason."""
     skips = {}

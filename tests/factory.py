@@ -42,10 +42,12 @@ def make_store(
     seed: int = 0,
     content: int = 4,
 ) -> MemoryStore:
-    """Users with ``lengths`` events in requests of 1 … ``per_request`` events.
+    """Users with ``lengths`` events in requests of about (1 + ``per_request``) / 2 events.
 
-    Label ``click`` is random, ``dwell`` a positive number; one context column, one single-valued and
-    one multi-valued item field, one user field.
+    Events of one request are seconds apart, requests about an hour.
+
+    Label ``click`` is random, ``dwell`` a positive number; one context column, one single-valued
+    and one multi-valued item field, one user field.
     """
     random = np.random.default_rng(seed)
     events = sum(lengths)
@@ -53,10 +55,10 @@ def make_store(
     new = random.random(events) < 2 / (1 + per_request)
     new[np.concatenate(([0], np.cumsum(lengths)[:-1])).astype(int)] = True
     request = np.cumsum(new) - 1
-    gap = np.where(new, random.exponential(5000.0, events) + 1, 0.0)
+    gap = np.where(new, random.exponential(5000.0, events) + 1, 5 * random.random(events))
     timestamp = 1e9 + np.cumsum(gap)
     click = (random.random(events) < 0.4).astype(np.float32)
-    columns = {
+    columns: dict[str, np.ndarray[Any, Any]] = {
         "user": user.astype(np.uint32),
         "item": random.integers(0, items, events).astype(np.uint32),
         "timestamp": timestamp,

@@ -16,17 +16,19 @@ DOCUMENTS = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"
 MAKEFILE = (REPOSITORY / "Makefile").read_text()
 
 
-def subcommands() -> Iterator[tuple[str, ...]]:
+def subcommands() -> list[tuple[str, ...]]:
     """Every command that can be run: ``("ablate",)``, ``("data", "list")``."""
+    found: list[tuple[str, ...]] = []
     for name in COMMANDS:
         app = import_module(f"genrank_cli.cli.{name}").app
         commands = [
             command.name or command.callback.__name__ for command in app.registered_commands
         ]
         if len(commands) == 1:
-            yield (name,)
+            found.append((name,))
         else:
-            yield from ((name, command) for command in commands)
+            found += [(name, command) for command in commands]
+    return found
 
 
 def command_lines() -> Iterator[str]:

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from genrank_cli.attention.alibi import Alibi, AlibiTime
 from genrank_cli.attention.bias import Bias, BiasEntry, BiasModule
-from genrank_cli.attention.blockwise import blockwise
+from genrank_cli.attention.blockwise import attend_blockwise
 from genrank_cli.attention.call import ACTIVATIONS, Call
 from genrank_cli.attention.mask import Mask, packed_mask
-from genrank_cli.attention.reference import reference
+from genrank_cli.attention.reference import attend_reference
 from genrank_cli.attention.relative import RelativeBias
 from genrank_cli.errors import GenrankError, unknown_name
 
@@ -37,8 +37,8 @@ __all__ = [
 Backend = Callable[[Tensor, Tensor, Tensor, Call], Tensor]
 
 BACKENDS: dict[str, Backend] = {
-    "reference": reference,
-    "blockwise": blockwise,
+    "reference": attend_reference,
+    "blockwise": attend_blockwise,
 }
 
 BIASES: dict[str, BiasEntry] = {

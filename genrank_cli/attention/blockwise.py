@@ -18,10 +18,11 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 from genrank_cli.attention import tiles
 from genrank_cli.attention.call import Call
-from genrank_cli.attention.plan import Plan, make_plan
+from genrank_cli.attention.plan import Plan
+from genrank_cli.attention.planner import make_plan
 
 
-def blockwise(q: Tensor, k: Tensor, v: Tensor, call: Call) -> Tensor:
+def attend_blockwise(q: Tensor, k: Tensor, v: Tensor, call: Call) -> Tensor:
     """See `genrank_cli.attention.attend`. Bfloat16 is computed in float32."""
     tensors = () if call.bias is None else call.bias.tensors
     out: Tensor = _Blockwise.apply(q, k, v, call, *tensors)  # type: ignore[no-untyped-call]
@@ -35,8 +36,7 @@ class _Blockwise(torch.autograd.Function):
         with torch.autocast(q.device.type, enabled=False):
             out, log_sum = tiles.forward(work)
         ctx.call, ctx.built = call, work.built
-        ctx.softmax = log_sum is not None
-        ctx.save_for_backward(q, k, v, *((out, log_sum) if ctx.softmax else ()))
+        ctx.save_for_backward(q, k, v, *(() if log_sum is None else (out, log_sum)))
         return out.to(q.dtype)
 
     @staticmethod
@@ -46,17 +46,17 @@ class _Blockwise(torch.autograd.Function):
         call: Call = ctx.call
         tensors = () if call.bias is None else call.bias.tensors
         wanted = ctx.needs_input_grad[4:]
-        grads = [torch.zeros_like(x) for x, want in zip(tensors, wanted, strict=True) if want]
-        work = tiles.Work(q, k, v, call, plan_of(call, q), ctx.built, grads)
-        out, log_sum = saved if ctx.softmax else (grad, None)
+        plan = plan_of(call, q)
+        grads = [torch.zeros_like(x, dtype=torch.float64) for x in tensors] if any(wanted) else []
+        work = tiles.Work(q, k, v, call, plan, ctx.built, grads)
+        out, log_sum = saved or (None, None)
         with torch.autocast(q.device.type, enabled=False):
-            dq, dk, dv = tiles.backward(work, out, log_sum, grad)
-        tensor_grads = iter(grads)
-        return (
-            *(x.to(q.dtype) for x in (dq, dk, dv)),
-            None,
-            *(next(tensor_grads) if want else None for want in wanted),
+            dq, dk, dv = tiles.backward(work, grad, out, log_sum)
+        tensor_grads = (
+            total.to(x.dtype) if want else None
+            for total, x, want in zip(grads or tensors, tensors, wanted, strict=True)
         )
+        return dq.to(q.dtype), dk.to(q.dtype), dv.to(q.dtype), None, *tensor_grads
 
 
 _PLANS: MutableMapping[Tensor, tuple[tuple[Tensor, ...], int, Plan]] = WeakTensorKeyDictionary()

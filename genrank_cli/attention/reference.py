@@ -16,7 +16,7 @@ from genrank_cli.attention.bias import Bias
 from genrank_cli.attention.call import Call
 
 
-def reference(q: Tensor, k: Tensor, v: Tensor, call: Call) -> Tensor:
+def attend_reference(q: Tensor, k: Tensor, v: Tensor, call: Call) -> Tensor:
     """See `genrank_cli.attention.attend`. Memory O(H·L²)."""
     bounds = call.offsets.tolist()
     parts = [

@@ -55,9 +55,11 @@ class RelativeRule:
     def gradients(
         self, codes: tuple[Tensor, ...], grad: Tensor, tensors: tuple[Tensor, ...]
     ) -> tuple[Tensor, ...]:
-        # A scatter per head, which autograd would do, costs more than the attention itself.
+        # A scatter per head, which autograd would do, costs more than the attention itself. In
+        # float64, because thousands of cells fall into one row of a table.
+        weights = grad.flatten().double()
         return tuple(
-            torch.bincount(code.flatten(), grad.flatten(), minlength=len(table))
+            torch.bincount(code.flatten(), weights, minlength=len(table))
             for table, code in zip(tensors, codes, strict=True)
         )
 

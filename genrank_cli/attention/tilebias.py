@@ -48,7 +48,7 @@ class FusedBias:
     def _add(self, tile: Tile, grad: Tensor) -> None:
         """``grad`` [G, rows, keys]."""
         parts = self.bias.rule.gradients(self._codes(tile), grad, self.bias.tensors)
-        for total, part in zip(self.grads, parts, strict=False):
+        for total, part in zip(self.grads, parts, strict=True):
             total.add_(part)
 
 

@@ -6,14 +6,22 @@ of a chunk are [B, R or K, D], so that every product is one batched matrix produ
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from genrank_cli.attention.call import Call
-from genrank_cli.attention.plan import HIDDEN, Chunk, Plan, Side, Tile
+from genrank_cli.attention.parts import Part, take
+from genrank_cli.attention.plan import HIDDEN, Chunk, Plan, Tile
 from genrank_cli.attention.tilebias import ChunkBias, FusedBias, MaterializedBias
+
+# Far below the largest score, SiLU and exp become denormal numbers, which slow every product that
+# they enter: a steep ALiBi slope made the whole attention up to twice as slow. So SiLU is left at
+# −1e-26, and exp at 0, where they would be smaller; hidden cells are exactly 0 in both.
+SILU_FLOOR = -64.0
+SMALLEST_WEIGHT = 1e-30
 
 
 @dataclass(eq=False)
@@ -21,7 +29,7 @@ class Work:
     """One call: its tensors, its plan, and buffers that every tile uses again.
 
     built  materialized biases, from the forward pass for the backward pass
-    grads  gradients of the bias's learned tensors; empty where none is wanted
+    grads  gradients of the bias's tensors; empty where none is wanted
     """
 
     q: Tensor
@@ -39,13 +47,20 @@ class Work:
         self.weight = 1.0 if self.softmax else 1.0 / self.call.norm
         self._buffers: dict[str, Tensor] = {}
 
-    def buffer(self, name: str, tile: Tile) -> Tensor:
-        """Uninitialised scores of a tile, [B, R, K]; the same memory for every tile."""
-        if name not in self._buffers:
-            cells = self.plan.tile_cells * self.heads
-            self._buffers[name] = self.q.new_empty(cells, dtype=self.dtype)
-        shape = tile.segments * self.heads, *tile.shape
-        return self._buffers[name][: tile.cells * self.heads].view(shape)
+    def buffer(self, name: str, *shape: int) -> Tensor:
+        """Uninitialised memory of ``shape``, the same for every tile."""
+        size = math.prod(shape)
+        known = self._buffers.get(name)
+        if known is None or len(known) < size:
+            known = self._buffers[name] = self.q.new_empty(size, dtype=self.dtype)
+        return known[:size].view(shape)
+
+    def product(self, a: Tensor, b: Tensor, weight: float) -> Tensor:
+        """weight · a b of batched matrices, valid until the next product."""
+        out = self.buffer("product", *a.shape[:2], b.shape[2])
+        if a.shape[2] == 1:  # candidates that see themselves only: far slower as matrix products
+            return torch.mul(a * weight, b, out=out)
+        return torch.baddbmm(out, a, b, beta=0, alpha=weight, out=out)
 
     def bias(self, chunk: Chunk) -> ChunkBias | None:
         """What adds the bias to the chunk's scores."""
@@ -62,12 +77,14 @@ class Work:
 
     def scores(self, tile: Tile, q: Tensor, k: Tensor, bias: ChunkBias | None) -> Tensor:
         """q·k · scale + bias of a tile, hidden cells at `HIDDEN`; [B, R, K]."""
-        scores = self.buffer("scores", tile)
+        scores = self.buffer("scores", *q.shape[:2], k.shape[1])
         split = self.by_segment(scores)
         if bias is not None:
             bias.write(tile, split)
         beta = 0 if bias is None else 1
         torch.baddbmm(scores, q, k.mT, beta=beta, alpha=self.call.scale, out=scores)
+        if not self.softmax:
+            scores.clamp_(min=SILU_FLOOR)
         for keys, hidden in tile.masks:
             split[..., keys].add_(hidden)
         return scores
@@ -81,60 +98,85 @@ def forward(work: Work) -> tuple[Tensor, Tensor | None]:
     out = work.v.new_zeros(work.v.shape, dtype=work.dtype)
     if not work.softmax:
         for chunk in work.plan.chunks():
-            _forward_chunk(work, chunk, out, None)
+            _silu_chunk(work, chunk, out)
         return out, None
     log_sum = out.new_full(out.shape[:2], -torch.inf)
     for chunks in work.plan.passes:
-        part, part_sum = torch.zeros_like(out), torch.full_like(log_sum, -torch.inf)
+        more, more_sum = torch.zeros_like(out), torch.full_like(log_sum, -torch.inf)
         for chunk in chunks:
-            _forward_chunk(work, chunk, part, part_sum)
-        out, log_sum = _merge(out, log_sum, part, part_sum)
+            _softmax_chunk(work, chunk, more, more_sum)
+        _merge(out, log_sum.unsqueeze(-1), more, more_sum.unsqueeze(-1))
     return out, log_sum
 
 
-def _merge(a: Tensor, a_sum: Tensor, b: Tensor, b_sum: Tensor) -> tuple[Tensor, Tensor]:
-    """Two softmax outputs over disjoint keys → the one over all of them."""
-    total = torch.logaddexp(a_sum, b_sum)
-    finite = total.clamp(min=HIDDEN)  # a row that sees nothing: exp(−inf), not exp(nan)
-    a_share, b_share = (a_sum - finite).exp_(), (b_sum - finite).exp_()
-    return a.mul_(a_share.unsqueeze(-1)).addcmul_(b, b_share.unsqueeze(-1)), total
-
-
-def _forward_chunk(work: Work, chunk: Chunk, out: Tensor, log_sum: Tensor | None) -> None:
-    """Add the chunk's rows to ``out`` [T, H, D]; write their ``log_sum`` [T, H] (softmax)."""
+def _silu_chunk(work: Work, chunk: Chunk, out: Tensor) -> None:
+    """Add the chunk's rows to ``out`` [T, H, D]."""
     q, k, v = _inputs(work, chunk)
     bias = work.bias(chunk)
-    rows_out = _open(out, chunk.rows)
-    sums = None if log_sum is None else q.new_empty(*q.shape[:2], 1)  # [B, R, 1]
+    part = Part(out, chunk.rows, clear=False)
     for tile in chunk.tiles:
-        here = slice(0, tile.segments * work.heads)
-        scores = work.scores(tile, q[here, tile.rows], k[here, tile.keys], bias)
-        tile_out = rows_out[here, tile.rows]
-        if sums is None:
-            torch.ops.aten.silu_(scores)
-            tile_out.baddbmm_(scores, v[here, tile.keys], alpha=work.weight)
+        batch, rows, keys = tile.segments * work.heads, tile.rows, tile.keys
+        weights = torch.ops.aten.silu_(work.scores(tile, q[:batch, rows], k[:batch, keys], bias))
+        part.add(batch, rows, work.product(weights, v[:batch, keys], work.weight), tile.first)
+    part.close()
+
+
+def _softmax_chunk(work: Work, chunk: Chunk, out: Tensor, log_sum: Tensor) -> None:
+    """Write the chunk's rows of ``out`` [T, H, D], 0 before, and ``log_sum`` [T, H]."""
+    q, k, v = _inputs(work, chunk)
+    bias = work.bias(chunk)
+    part = Part(out, chunk.rows, clear=False)
+    sums = q.new_empty(*q.shape[:2], 1)  # [B, R, 1]
+    for tile in chunk.tiles:
+        batch, rows, keys = tile.segments * work.heads, tile.rows, tile.keys
+        scores = work.scores(tile, q[:batch, rows], k[:batch, keys], bias)
+        top = scores.amax(-1, keepdim=True)
+        torch.threshold_(scores.sub_(top).exp_(), SMALLEST_WEIGHT, 0.0)
+        total = scores.sum(-1, keepdim=True)
+        product = work.product(scores, v[:batch, keys], 1.0).div_(total)
+        log_total = total.log_().add_(top)  # [B, rows, 1]
+        if tile.first:
+            part.add(batch, rows, product, first=True)
+            sums[:batch, rows] = log_total
         else:
-            top = scores.amax(-1, keepdim=True)
-            total = scores.sub_(top).exp_().sum(-1, keepdim=True)
-            tile_out.baddbmm_(scores, v[here, tile.keys]).div_(total)
-            sums[here, tile.rows] = total.log_().add_(top)
-    _close(out, chunk.rows, rows_out)
-    if log_sum is not None and sums is not None:
-        flat = _flat(sums, chunk.rows)
-        log_sum.index_copy_(0, chunk.rows.flat, flat)
+            _merge(part.data[:batch, rows], sums[:batch, rows], product, log_total)
+    part.close()
+    groups, rows_of_chunk = chunk.rows.tokens.shape
+    by_row = sums.view(groups, -1, rows_of_chunk).mT.flatten(0, 1)  # [G·R, H]
+    real = chunk.rows.real
+    log_sum[chunk.rows.tokens.flatten()[real]] = by_row[real]
+
+
+def _merge(out: Tensor, log_sum: Tensor, more: Tensor, more_sum: Tensor) -> None:
+    """Join, in place, a softmax over other keys: outputs [..., D], sums [..., 1]."""
+    total = torch.logaddexp(log_sum, more_sum)
+    finite = total.clamp(min=HIDDEN)  # a row that sees nothing: exp(−inf), not exp(nan)
+    out.mul_((log_sum - finite).exp_()).addcmul_(more, (more_sum - finite).exp_())
+    log_sum.copy_(total)
 
 
 def backward(
-    work: Work, out: Tensor, log_sum: Tensor | None, grad: Tensor
+    work: Work, grad: Tensor, out: Tensor | None, log_sum: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of q, k and v; those of the bias's tensors are added to ``work.grads``.
 
-    ``out`` and ``log_sum`` are what `forward` gave, ``grad`` [T, H, D] is the gradient of ``out``.
+    ``grad`` [T, H, D] is the gradient of the output. For softmax only: ``out`` and ``log_sum``, as
+    `forward` gave them.
     """
     dq, dk, dv = (x.new_zeros(x.shape, dtype=work.dtype) for x in (work.q, work.k, work.v))
-    delta = None if log_sum is None else torch.linalg.vecdot(grad, out)  # [T, H]
+    stats = None
+    if out is not None and log_sum is not None:
+        mean = torch.linalg.vecdot(grad.to(work.dtype), out)
+        stats = log_sum.unsqueeze(-1), mean.unsqueeze(-1)  # [T, H, 1] each
     for chunk in work.plan.chunks():
-        _backward_chunk(work, chunk, grad, log_sum, delta, (dq, dk, dv))
+        parts = (
+            Part(dq, chunk.rows, clear=False),
+            Part(dk, chunk.keys, clear=True),
+            Part(dv, chunk.keys, clear=True),
+        )
+        _backward_chunk(work, chunk, grad, stats, parts)
+        for part in parts:
+            part.close()
     return dq, dk, dv
 
 
@@ -142,79 +184,43 @@ def _backward_chunk(
     work: Work,
     chunk: Chunk,
     grad: Tensor,
-    log_sum: Tensor | None,
-    delta: Tensor | None,
-    totals: tuple[Tensor, Tensor, Tensor],
+    stats: tuple[Tensor, Tensor] | None,
+    parts: tuple[Part, Part, Part],
 ) -> None:
+    """Add to ``parts``, those of q, k and v.
+
+    ``stats``, softmax only: of each row the logarithm of its sum and the mean of its gradients.
+    """
     q, k, v = _inputs(work, chunk)
-    do = _take(grad, chunk.rows, work.dtype, zero_padding=True)
-    sums = means = None
-    if log_sum is not None and delta is not None:
+    do = take(grad, chunk.rows, work.dtype, zero_padding=True)
+    if stats is not None:
         # Repeated rows must add nothing to dk: no gradient, and no mean of it either.
-        sums = _take(log_sum.unsqueeze(-1), chunk.rows, work.dtype)  # [B, R, 1]
-        means = _take(delta.unsqueeze(-1), chunk.rows, work.dtype, zero_padding=True)
+        sums = take(stats[0], chunk.rows, work.dtype)  # [B, R, 1]
+        means = take(stats[1], chunk.rows, work.dtype, zero_padding=True)
     bias = work.bias(chunk)
-    sides = chunk.rows, chunk.keys, chunk.keys
-    dq, dk, dv = (_open(total, side) for total, side in zip(totals, sides, strict=True))
+    dq, dk, dv = parts
     for tile in chunk.tiles:
-        here = slice(0, tile.segments * work.heads)
-        q_tile, do_tile = q[here, tile.rows], do[here, tile.rows]
-        k_tile = k[here, tile.keys]
+        batch, rows, keys = tile.segments * work.heads, tile.rows, tile.keys
+        q_tile, do_tile, k_tile = q[:batch, rows], do[:batch, rows], k[:batch, keys]
         scores = work.scores(tile, q_tile, k_tile, bias)
-        ds = work.buffer("gradient", tile)
-        torch.baddbmm(ds, do_tile, v[here, tile.keys].mT, beta=0, alpha=work.weight, out=ds)
-        if sums is None or means is None:
-            weights = torch.ops.aten.silu.out(scores, out=work.buffer("weights", tile))
+        ds = work.buffer("gradient", *scores.shape)
+        torch.baddbmm(ds, do_tile, v[:batch, keys].mT, beta=0, alpha=work.weight, out=ds)
+        if stats is None:
+            weights = torch.ops.aten.silu.out(scores, out=work.buffer("weights", *scores.shape))
             torch.ops.aten.silu_backward.grad_input(ds, scores, grad_input=ds)
         else:
-            weights = scores.sub_(sums[here, tile.rows]).exp_()
-            ds.sub_(means[here, tile.rows]).mul_(weights)
-        dv[here, tile.keys].baddbmm_(weights.mT, do_tile, alpha=work.weight)
-        dq[here, tile.rows].baddbmm_(ds, k_tile, alpha=work.call.scale)
-        dk[here, tile.keys].baddbmm_(ds.mT, q_tile, alpha=work.call.scale)
+            weights = torch.threshold_(scores.sub_(sums[:batch, rows]).exp_(), SMALLEST_WEIGHT, 0.0)
+            ds.sub_(means[:batch, rows]).mul_(weights)
+        dv.add(batch, keys, work.product(weights.mT, do_tile, work.weight))
+        dq.add(batch, rows, work.product(ds, k_tile, work.call.scale), tile.first)
+        dk.add(batch, keys, work.product(ds.mT, q_tile, work.call.scale))
         if bias is not None and work.grads:
             bias.collect(tile, work.by_segment(ds))
-    for total, side, part in zip(totals, sides, (dq, dk, dv), strict=True):
-        _close(total, side, part)
     if bias is not None:
         bias.close()
 
 
 def _inputs(work: Work, chunk: Chunk) -> tuple[Tensor, Tensor, Tensor]:
     """q [B, R, D], k and v [B, K, D] of a chunk."""
-    q = _take(work.q, chunk.rows, work.dtype)
-    return q, _take(work.k, chunk.keys, work.dtype), _take(work.v, chunk.keys, work.dtype)
-
-
-def _take(x: Tensor, side: Side, dtype: torch.dtype, zero_padding: bool = False) -> Tensor:
-    """x [T, H, D] at the places of a chunk, [B, n, D]; a view where nothing must move."""
-    if side.run is not None:
-        return x[side.run].transpose(0, 1).to(dtype)
-    picked = x.flatten(1).index_select(0, side.flat)  # [G·n, H·D]
-    if zero_padding:
-        picked.index_fill_(0, side.padding, 0)
-    groups, places = side.tokens.shape
-    split = picked.view(groups, places, *x.shape[1:]).transpose(1, 2)  # [G, H, n, D]
-    return split.reshape(-1, places, x.shape[2]).to(dtype)
-
-
-def _flat(part: Tensor, side: Side) -> Tensor:
-    """[B, n, D] → [G·n, H·D], the order of ``side.flat``."""
-    groups, places = side.tokens.shape
-    split = part.view(groups, -1, places, part.shape[2]).transpose(1, 2)  # [G, n, H, D]
-    return split.reshape(groups * places, -1)
-
-
-def _open(total: Tensor, side: Side) -> Tensor:
-    """A part [B, n, D] to add into, for `_close`: a view of ``total`` [T, H, D], or zeros."""
-    if side.run is not None:
-        return total[side.run].transpose(0, 1)
-    groups, places = side.tokens.shape
-    return total.new_zeros(groups * total.shape[1], places, total.shape[2])
-
-
-def _close(total: Tensor, side: Side, part: Tensor) -> None:
-    """Add to ``total`` what was collected in ``part``; repeated places count once."""
-    if side.run is None:
-        flat = _flat(part, side).index_fill_(0, side.padding, 0)
-        total.flatten(1).index_add_(0, side.flat, flat)
+    q = take(work.q, chunk.rows, work.dtype)
+    return q, take(work.k, chunk.keys, work.dtype), take(work.v, chunk.keys, work.dtype)

@@ -65,7 +65,10 @@ def genrank(
         bool, typer.Option("--quiet", "-q", help="Print errors and the result only.")
     ] = False,
     verbose: Annotated[
-        int, typer.Option("--verbose", "-v", count=True, help="Print more about the work.")
+        int,
+        typer.Option(
+            "--verbose", "-v", count=True, show_default=False, help="Print more about the work."
+        ),
     ] = 0,
     debug: Annotated[
         bool, typer.Option("--debug", help="Print the traceback of an error.")

@@ -121,7 +121,6 @@ SizeOption = Annotated[Size, typer.Option("--size", help="Size of data and model
 SeedsOption = Annotated[
     Seeds, typer.Option("--seeds", parser=parse_seeds, metavar="LIST", help="Seeds: 0-4 or 0,1,2.")
 ]
-SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Random seed.")]
 DeviceOption = Annotated[
     str, typer.Option("--device", metavar="NAME", help="auto, cpu, cuda or cuda:N; no fallback.")
 ]

@@ -83,10 +83,10 @@ def emit(
         write_stdout(render(result, chosen, terminal=_is_terminal()))
         return
     check_output(output)
-    from genrank_cli.files import replace_file
+    from genrank_cli.files import write_text
 
     text = render(result, chosen)
-    replace_file(output, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    write_text(output, text)
     say(f"wrote {output}")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,7 +11,7 @@ import typer
 from genrank_cli.cli import new_app
 from genrank_cli.cli import options as opt
 from genrank_cli.cli.output import Format, check_output, emit, say
-from genrank_cli.cli.progress import progress
+from genrank_cli.cli.progress import Task, progress
 
 if TYPE_CHECKING:
     from genrank_cli.report.table import Table
@@ -66,18 +67,8 @@ def train(
     with progress() as shown:
         for seed in seeds:
             task = shown.task(f"{model} on {data}, seed {seed}")
-
-            def observe(trainer: Trainer) -> None:
-                state = trainer.progress
-                task.update(
-                    state.epoch * trainer.steps + state.step,
-                    trainer.config.epochs * trainer.steps,
-                    loss=f"{state.loss_sum / max(1, state.step):.4f}",
-                    AUC=f"{state.best_auc:.4f}",
-                    events_per_s=f"{state.events_per_s:,.0f}",
-                )
-
             cell = Cell(resolved, seed, store.manifest.content_hash)
+            observe = partial(_show, task)
             records.append(
                 run_cell(cell, store, runs, target, threads=threads, force=force, observe=observe)
             )
@@ -88,6 +79,17 @@ def train(
         emit(_table(model, records), format, output)
     say(f"runs: {', '.join(record['folder'] for record in records)}")
     say(f"next: genrank evaluate {records[0]['folder']}")
+
+
+def _show(task: Task, trainer: Trainer) -> None:
+    state = trainer.progress
+    task.update(
+        state.epoch * trainer.steps + state.step,
+        trainer.config.epochs * trainer.steps,
+        loss=f"{state.loss_sum / max(1, state.step):.4f}",
+        AUC=f"{state.best_auc:.4f}",
+        events_per_s=f"{state.events_per_s:,.0f}",
+    )
 
 
 def _table(model: str, records: list[dict[str, Any]]) -> Table:

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from genrank_cli.data.card import Card, load_card
+from genrank_cli.data.card import Card, list_cards, load_card
 from genrank_cli.data.download import download
 from genrank_cli.data.events import EventSummary, write_events
 from genrank_cli.data.invariants import first_problem
@@ -64,6 +64,7 @@ def build_store(
     if existing is not None:
         _check_same_sources(existing, sources)
         return Built(existing, fresh=False)
+    report("reading events", 0, 0)
     tables = read(card, raw_dir)
     with workspace(target) as folder:
         _write(folder, target.name, card, tables, sources, report)
@@ -78,11 +79,25 @@ def ensure_store(name: str, raw_dir: Path | None = None, report: Report = quiet)
     """
     path = store_path(_checked_name(name))
     if path.exists():
-        return Store.open(path)
+        return _opened(path)
     card = load_card(name)
     if card.source != "synthetic" and raw_dir is None:
         raise data_error(f"dataset {name!r} is not built", f"run: genrank data build {name}")
     return build_store(card, raw_dir, report=report).store
+
+
+def _opened(path: Path) -> Store:
+    """The store at ``path``; a warning tells that the card of its name says something else."""
+    store = Store.open(path)
+    hashes = {card.name: card.hash for card in list_cards()}
+    if hashes.get(path.name, store.manifest.card_hash) != store.manifest.card_hash:
+        log.warning(
+            "dataset %s was built with other settings than those of its card; "
+            "to follow the card run: genrank data build %s --force",
+            path.name,
+            path.name,
+        )
+    return store
 
 
 def _checked_name(name: str) -> str:
@@ -133,7 +148,6 @@ def _write(
     sources: dict[str, str],
     report: Report,
 ) -> None:
-    report("reading events", 0, 0)
     staged = stage(tables.events, card, folder / "stage.arrow")
     require_space(folder, staged.events * staged.row_bytes, "writing the events")
     events = write_events(staged, card, folder, report)

@@ -208,5 +208,6 @@ def problems(error: ValidationError) -> str:
     lines = []
     for found in error.errors():
         key = ".".join(str(part) for part in found["loc"])
-        lines.append(f"{key}: {found['msg']}" if key else found["msg"])
+        reason = found["msg"].removeprefix("Value error, ")
+        lines.append(f"{key}: {reason}" if key else reason)
     return "; ".join(lines)

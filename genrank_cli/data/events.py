@@ -131,7 +131,7 @@ def _request_begins(
         timestamp = block["timestamp"].to_numpy()
         begins[1:] |= np.diff(timestamp) > rule.gap_seconds
         return begins
-    begins[1:] |= (block["request"] != block["request"].shift()).to_numpy()[1:]
+    begins |= block["request"].ne_missing(block["request"].shift()).to_numpy()
     pairs = block.filter(pl.Series(begins)).select("user", "request")
     twice = pairs.filter(pairs.is_duplicated())
     if len(twice):

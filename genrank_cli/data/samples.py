@@ -3,8 +3,8 @@
 A sample is two neighbouring ranges of one user's events: the newest history before a window and the
 window's candidates. The organisations differ only in where windows are cut:
 
-* ``packed``    all of a user's consecutive requests, up to ``window`` events. The history is encoded
-  once and each candidate sees the events of the requests before its own.
+* ``packed``    all of a user's consecutive requests, up to ``window`` events. The history is
+  encoded once and each candidate sees the events of the requests before its own.
 * ``grouped``   one request.
 * ``pointwise`` one candidate.
 
@@ -79,8 +79,8 @@ def _pointwise(first: Indices, index: Indices, config: SampleConfig) -> Indices:
     return index
 
 
-#: name → key of the sample that an event falls into, from the place of its request's first event and
-#: its own place, both counted from the start of the run of consecutive events that it belongs to.
+#: name → key of the sample that an event falls into, from the place of its request's first event
+#: and its own place, both counted from the start of its run of consecutive events.
 ORGANIZATIONS: dict[str, Callable[[Indices, Indices, SampleConfig], Indices]] = {
     "packed": _packed,
     "grouped": _grouped,

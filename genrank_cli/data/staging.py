@@ -6,9 +6,6 @@ block, not by the dataset.
 
 from __future__ import annotations
 
-import errno
-import os
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +14,11 @@ import polars as pl
 
 from genrank_cli.data.card import Card
 from genrank_cli.data.vocabulary import Vocabulary
+from genrank_cli.data.workspace import disk_full
 from genrank_cli.errors import data_error
 
 MAX_ACTIONS = 32  # bits of a mask
-BLOCK_ROWS = 4_000_000  # events sorted at a time; about 100 bytes of memory each
-_FULL_DISK = re.compile(r"no space left|quota exceeded", re.IGNORECASE)
+BLOCK_ROWS = 2_000_000  # events sorted at a time; about 200 bytes of memory each
 
 
 @dataclass(frozen=True)
@@ -53,10 +50,9 @@ class Stage:
         Columns as staged: ``row``, ``user``, ``item`` (raw), ``timestamp``, [``request``],
         ``actions``, ``task.*``, ``truth.*``, ``context.*`` (raw).
         """
-        scan = pl.scan_ipc(self.path)
+        scan, users = pl.scan_ipc(self.path), self.users.values
         for first, last in self._user_ranges():
-            user = pl.col("user")
-            inside = user.is_between(self.users.values[first], self.users.values[last])
+            inside = pl.col("user").is_between(pl.lit(users[first]), pl.lit(users[last]))
             block = scan.filter(inside).collect(engine="streaming")
             yield block.sort("user", "timestamp", "row")
 
@@ -84,8 +80,8 @@ def stage(events: pl.LazyFrame, card: Card, path: Path) -> Stage:
     try:
         staged.sink_ipc(path)
     except pl.exceptions.PolarsError as error:
-        if _FULL_DISK.search(str(error)):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
+        if disk_full(error):
+            raise
         raise data_error(f"{card.name}: the events cannot be read: {error}") from error
     has_request = card.requests.rule == "column"
     _check_present(pl.scan_ipc(path), card.name, has_request)

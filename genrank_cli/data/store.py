@@ -159,11 +159,11 @@ class Store:
 
     def column(self, name: str) -> npt.NDArray[Any]:
         """Event column ``name``, [E], mapped from the file: read-only and without a copy."""
-        if name not in self._mapped:
+        if name not in self._columns:
             mapped = np.load(self.path / EVENTS / f"{name}.npy", mmap_mode="r")
             # A plain ndarray view: numpy's memmap subclass is slow to slice.
-            self._mapped[name] = mapped.view(np.ndarray)
-        return self._mapped[name]
+            self._columns[name] = mapped.view(np.ndarray)
+        return self._columns[name]
 
     @cached_property
     def columns(self) -> list[str]:
@@ -195,7 +195,7 @@ class Store:
         return _read_side(self.path / "items.arrow", self.manifest.item_fields, content)
 
     @cached_property
-    def _mapped(self) -> dict[str, npt.NDArray[Any]]:
+    def _columns(self) -> dict[str, npt.NDArray[Any]]:
         return {}
 
 
@@ -207,12 +207,12 @@ def rebuild_hint(name: str) -> str:
 def _read_manifest(path: Path) -> Manifest:
     file = path / MANIFEST
     try:
-        fields = json.loads(file.read_text(encoding="utf-8"))
+        fields = dict(json.loads(file.read_text(encoding="utf-8")))
         checksum = fields.pop("checksum", None)
     except FileNotFoundError:
         message = f"dataset {path.name!r} is not built: no {file}"
         raise data_error(message, f"run: genrank data build {path.name}") from None
-    except (OSError, ValueError, AttributeError) as error:
+    except (OSError, ValueError, TypeError) as error:
         message = f"{file} is not readable: {error}"
         raise data_error(message, rebuild_hint(path.name)) from error
     version = fields.get("build_version")

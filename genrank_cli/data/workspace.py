@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import shutil
 import socket
 import time
@@ -19,7 +20,7 @@ from genrank_cli.errors import GenrankError, data_error
 
 ABANDONED_S = 24 * 3600.0
 MORE_SPACE = "free some space, or set GENRANK_HOME to a larger disk"
-_FULL = {errno.ENOSPC, errno.EDQUOT}
+_FULL = re.compile(r"no space left|quota exceeded", re.IGNORECASE)
 
 
 @contextlib.contextmanager
@@ -40,11 +41,11 @@ def workspace(target: Path) -> Iterator[Path]:
         raise data_error(f"cannot write in {home}: {error}", hint) from error
     try:
         yield folder
-    except OSError as error:
-        if error.errno not in _FULL:
+    except Exception as error:
+        if not disk_full(error):
             raise
-        free = _size(shutil.disk_usage(home).free)
-        raise data_error(f"no space left in {home}: {free} free", MORE_SPACE) from error
+        message = f"no space left in {home} after {_size(_bytes(folder))}"
+        raise data_error(message, MORE_SPACE) from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -89,6 +90,11 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
+def disk_full(error: Exception) -> bool:
+    """Whether a write failed for lack of space; polars tells by the message only."""
+    return bool(_FULL.search(str(error)))
+
+
 def require_space(folder: Path, needed: int, what: str) -> None:
     """Raise `GenrankError` (5) unless ``needed`` bytes are free where ``folder`` is."""
     place = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
@@ -121,6 +127,10 @@ def _abandoned(folder: Path, name: str) -> bool:
     with contextlib.suppress(FileNotFoundError):
         return time.time() - folder.stat().st_mtime > ABANDONED_S
     return False
+
+
+def _bytes(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
 
 def _size(count: float) -> str:

@@ -33,6 +33,20 @@ class HstuBlock(nn.Module):
         self.norm_out = nn.LayerNorm(width, eps=1e-6)
         self.dropout = nn.Dropout(config.dropout)
         self.out = nn.Linear(width, width)
+        self._start_alike()
+
+    def _start_alike(self) -> None:
+        """Start keys equal to queries (mimetic initialisation, Trockman and Kolter 2023).
+
+        Tokens that share a field then score each other higher from the first step on, instead of
+        after the epochs that two random projections need to find each other.
+        """
+        width = self.uvqk.in_features
+        nn.init.normal_(self.uvqk.weight, std=width**-0.5)
+        nn.init.zeros_(self.uvqk.bias)
+        with torch.no_grad():
+            _, _, q, k = self.uvqk.weight.chunk(4)
+            k.copy_(q)
 
     def forward(self, x: Tensor, layout: Layout, bias: Bias | None) -> Tensor:
         """Hidden states [T, d] → [T, d]."""
@@ -50,7 +64,8 @@ class HstuBlock(nn.Module):
             norm=self.norm,
             backend=self.attention.backend,
         ).flatten(1)  # [T, d]
-        return x + self.out(self.dropout(self.norm_out(attended) * u))
+        update: Tensor = self.out(self.dropout(self.norm_out(attended) * u))
+        return x + update
 
     def _split(self, x: Tensor) -> Tensor:
         return torch.unflatten(x, -1, (self.heads, -1))  # [T, H, D]

@@ -31,9 +31,9 @@ class EmbeddingConfig(Frozen):
 class AttentionConfig(Frozen):
     """How a position scores another (PAPER sections 2 and 3).
 
-    ``scale`` multiplies q·k: ``none`` (HSTU's formula as printed) or ``rsqrt`` (1/√d). ``bias_form``
-    is for ``rab`` and ``tables``: the same numbers, once inside the tile (``fused``) and once as a
-    tensor of L×L (``materialized``, which is what the paper's baseline pays for).
+    ``scale`` multiplies q·k: ``none`` (HSTU's formula as printed) or ``rsqrt`` (1/√d).
+    ``bias_form`` is for ``rab`` and ``tables``: the same numbers inside the tile (``fused``) or as
+    a tensor of L×L (``materialized``, which is what the paper's baseline pays for).
     """
 
     activation: Literal["silu", "softmax"] = "silu"

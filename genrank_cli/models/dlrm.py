@@ -46,9 +46,9 @@ class TargetAttention(nn.Module):
 
 
 def recent_events(batch: Batch, count: int) -> tuple[Tensor, Tensor]:
-    """Rows int64 [m, R] of the newest ``count`` events before each candidate's request, newest first.
+    """Rows int64 [m, R] of the newest ``count`` events before each candidate's request.
 
-    The second value, bool [m, R], is false where there is no such event.
+    Newest first. The second value, bool [m, R], is false where there is no such event.
     """
     first = batch.history_offsets[:-1].repeat_interleave(batch.candidate_lengths)
     back = torch.arange(1, count + 1, device=first.device)
@@ -84,4 +84,5 @@ class Dlrm(nn.Module):
         else:
             interest = torch.zeros_like(candidate)
         features = torch.cat((candidate, interest, candidate * interest), dim=-1)
-        return self.output(self.mlp(features))
+        output: Tensor = self.output(self.mlp(features))
+        return output

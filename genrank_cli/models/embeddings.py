@@ -29,13 +29,24 @@ REQUEST_ROWS = 512
 GAP_ROWS = 40
 GAP_STEP = 0.5
 
-_INIT_STD = 0.02
+INIT_STD = 0.1
 
 
-def embedding_table(rows: int, width: int) -> nn.Embedding:
-    """A table [rows, width], normal with deviation 0.02; sparse gradients where it is large."""
+def field_table(rows: int, width: int) -> nn.Embedding:
+    """A table [rows, width] for the values of a field, normal with deviation 0.1."""
     table = nn.Embedding(rows, width, sparse=rows > SPARSE_ROWS)
-    nn.init.normal_(table.weight, std=_INIT_STD)
+    nn.init.normal_(table.weight, std=INIT_STD)
+    return table
+
+
+def zero_table(rows: int, width: int) -> nn.Embedding:
+    """A table [rows, width] for ids or places, all zero.
+
+    A row that training seldom or never reaches then adds no noise: a new item is what its fields
+    say of it.
+    """
+    table = nn.Embedding(rows, width, sparse=rows > SPARSE_ROWS)
+    nn.init.zeros_(table.weight)
     return table
 
 
@@ -48,13 +59,13 @@ class FieldEmbedding(nn.Module):
         super().__init__()
         # Not part of the weights: it is data, and comes back with the store.
         self.register_buffer("codes", torch.from_numpy(codes), persistent=False)
-        self.table = embedding_table(size, width)
+        self.table = field_table(size, width)
 
     def forward(self, row: Tensor) -> Tensor:
         """Rows of the side table, int64 [n] → [n, d]; a multi-valued field is averaged."""
         codes = self.codes[row]
         if codes.ndim == 1:
-            return self.table(codes)
+            return F.embedding(codes, self.table.weight, sparse=self.table.sparse)
         return F.embedding_bag(
             codes, self.table.weight, mode="mean", padding_idx=0, sparse=self.table.sparse
         )
@@ -69,7 +80,7 @@ class SideEmbedding(nn.Module):
         self, table: SideTable, width: int, *, use_id: bool, use_fields: bool, use_content: bool
     ) -> None:
         super().__init__()
-        self.id = embedding_table(len(table.ids), width) if use_id else None
+        self.id = zero_table(len(table.ids), width) if use_id else None
         fields = table.fields if use_fields else {}
         self.fields = nn.ModuleDict(
             {
@@ -116,7 +127,7 @@ class EventEmbedding(nn.Module):
             use_content=False,
         )
         sizes = schema.context if features.context else ()
-        self.context = nn.ModuleList(embedding_table(size, width) for size in sizes)
+        self.context = nn.ModuleList(field_table(size, width) for size in sizes)
 
     def forward(self, events: Events) -> Tensor:
         """Events → [n, d]."""
@@ -127,7 +138,8 @@ class EventEmbedding(nn.Module):
                 "every feature of the model is off or absent from the dataset",
                 "turn one on, for instance --set model.features.item_id=true",
             )
-        return functools.reduce(torch.add, parts)
+        total: Tensor = functools.reduce(torch.add, parts)
+        return total
 
 
 class ActionEmbedding(nn.Module):
@@ -137,14 +149,23 @@ class ActionEmbedding(nn.Module):
 
     def __init__(self, actions: int, width: int) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.empty(actions, width).normal_(std=_INIT_STD))
-        self.seen = nn.Parameter(torch.empty(width).normal_(std=_INIT_STD))
+        self.weight = nn.Parameter(torch.empty(actions, width).normal_(std=INIT_STD))
+        self.seen = nn.Parameter(torch.empty(width).normal_(std=INIT_STD))
         self.register_buffer("bits", torch.arange(actions), persistent=False)
 
     def forward(self, actions: Tensor) -> Tensor:
         """Bitmask int64 [n] → [n, d]; `seen` tells an event without any action from no event."""
         taken = (actions.unsqueeze(1) >> self.bits) & 1
         return taken.to(self.weight.dtype) @ self.weight + self.seen
+
+
+def index_bucket(index: Tensor) -> Tensor:
+    """Place 0, 1, 2 … [n] → table row: the first eight alone, then four rows for each doubling.
+
+    Places late in long histories are rare in training; alone, each would learn noise.
+    """
+    far = (torch.log2(index.clamp(min=8) / 8.0) * 4).long() + 8
+    return torch.where(index < 8, index, far)
 
 
 def gap_bucket(gap: Tensor) -> Tensor:
@@ -158,17 +179,17 @@ class AdditiveEmbedding(nn.Module):
 
     def __init__(self, config: EmbeddingConfig, positions: int, width: int) -> None:
         super().__init__()
-        self.position = embedding_table(positions, width) if config.position else None
-        self.request = embedding_table(REQUEST_ROWS, width) if config.request else None
-        self.gap = embedding_table(GAP_ROWS, width) if config.gap else None
+        self.position = zero_table(positions, width) if config.position else None
+        self.request = zero_table(REQUEST_ROWS, width) if config.request else None
+        self.gap = zero_table(GAP_ROWS, width) if config.gap else None
 
     def forward(self, position: Tensor, request: Tensor, gap: Tensor) -> list[Tensor]:
-        """Virtual place, request index (int64) and gap in seconds, all [n] → parts of the sum [n, d]."""
+        """Virtual place, request index (int64) and gap (seconds), [n] → parts of the sum [n, d]."""
         parts = []
         if self.position is not None:
-            parts.append(self.position(position.clamp(max=self.position.num_embeddings - 1)))
+            parts.append(self.position(index_bucket(position)))
         if self.request is not None:
-            parts.append(self.request(request.clamp(max=REQUEST_ROWS - 1)))
+            parts.append(self.request(index_bucket(request)))
         if self.gap is not None:
             parts.append(self.gap(gap_bucket(gap)))
         return parts

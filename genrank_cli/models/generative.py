@@ -26,7 +26,7 @@ class GenerativeRanker(nn.Module):
         places = schema.longest_history * self.organization.tokens_per_event + 1
         self.event = EventEmbedding(schema, config.features, width)
         self.action = ActionEmbedding(schema.actions, width)
-        self.masked = nn.Parameter(torch.empty(width).normal_(std=0.02))
+        self.masked = nn.Parameter(torch.zeros(width))
         self.additive = AdditiveEmbedding(config.embeddings, places, width)
         self.dropout = nn.Dropout(config.dropout)
         self.blocks = nn.ModuleList(HstuBlock(config, places) for _ in range(config.blocks))
@@ -47,7 +47,8 @@ class GenerativeRanker(nn.Module):
         biases = [bias(layout.position, layout.time) for bias in self.biases] or [None]
         for i, block in enumerate(self.blocks):
             x = block(x, layout, biases[i % len(biases)])
-        return self.output(self.head(x[layout.candidates]))
+        output: Tensor = self.output(self.head(x[layout.candidates]))
+        return output
 
     def tokens(self, batch: Batch, layout: Layout) -> Tensor:
         """The model's input [T, d]."""

@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 from genrank_cli.errors import unknown_name
 from genrank_cli.models.config import ModelConfig
 
-#: What `--size` turns. ``paper`` is GenRank's setting: 3 blocks, 8 heads, hidden 768 (PAPER section 1).
+#: What `--size` turns. ``paper`` is GenRank's setting: 3 blocks, 8 heads, hidden 768.
 SIZES: dict[str, dict[str, dict[str, Any]]] = {
     "tiny": {
         "generative": {"width": 64, "blocks": 2, "heads": 2},
@@ -28,7 +28,7 @@ SIZES: dict[str, dict[str, dict[str, Any]]] = {
     },
 }
 
-#: Each preset differs from `GenerativeConfig`'s, `DlrmConfig`'s or `RatesConfig`'s defaults in this.
+#: What each preset changes in the defaults of `genrank_cli.models.config`.
 PRESETS: dict[str, dict[str, Any]] = {
     "hstu": {
         "kind": "generative",

@@ -19,7 +19,8 @@ def smoothed_rates(codes: Codes, labels: Values, size: int, prior_events: float)
     """Rate of each code [size]: (positives + prior·overall) / (events + prior)."""
     positives = np.bincount(codes, labels, minlength=size)
     events = np.bincount(codes, minlength=size)
-    return (positives + prior_events * labels.mean()) / (events + prior_events)
+    rates: Values = (positives + prior_events * labels.mean()) / (events + prior_events)
+    return rates
 
 
 def predict_rates(
@@ -42,5 +43,7 @@ def predict_rates(
         for code in codes
     ]
     if kind == "regression":
-        return means[0] + means[1] - known.mean()
-    return np.asarray(expit(logit(means[0]) + logit(means[1]) - logit(known.mean())))
+        predicted: Values = means[0] + means[1] - known.mean()
+    else:
+        predicted = expit(logit(means[0]) + logit(means[1]) - logit(known.mean()))
+    return predicted

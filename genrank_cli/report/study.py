@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from genrank_cli.files import replace_file
+from genrank_cli.files import write_text
 from genrank_cli.metrics import intervals
 from genrank_cli.report import render
 from genrank_cli.report.plot import DifferenceRow, plot_differences
@@ -89,7 +89,7 @@ def write_study(record: StudyRecord, folder: Path) -> list[Path]:
     files = []
     for suffix, text in texts.items():
         file = stem.with_name(stem.name + suffix)
-        replace_file(file, lambda path, text=text: path.write_text(text, encoding="utf-8"))
+        write_text(file, text)
         files.append(file)
     return files + draw_study(record, stem)
 
@@ -168,13 +168,13 @@ def _notes(record: StudyRecord) -> list[str]:
     if record.partial:
         notes.append("! partial: --limit kept only some of the users")
     notes.append(
-        f"ΔAUC against {record.base}: 'seeds' is the paired 95 % t-interval over {len(record.seeds)} "
-        "seeds, 'users' the 95 % bootstrap over test users with the seeds held."
+        f"ΔAUC against {record.base}: 'seeds' is the paired 95 % t-interval over "
+        f"{len(record.seeds)} seeds, 'users' the 95 % bootstrap over test users, seeds held."
     )
     if record.speed_rounds:
         notes.append(
-            f"Training speed against {record.base}: {record.speed_rounds} alternating rounds on the "
-            "same batches, geometric mean with its 95 % interval; events/s is the median round."
+            f"Training speed against {record.base}: {record.speed_rounds} alternating rounds on "
+            "the same batches, geometric mean and its 95 % interval; events/s: the median round."
         )
     disturbed = {row.name: row.speed_outliers for row in record.rows if row.speed_outliers}
     if disturbed:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import shutil
+import textwrap
 from dataclasses import replace
 
 import rich.box
@@ -60,18 +61,17 @@ def _pick(table: Table, chosen: list[int]) -> Table:
 
 
 def _grid(table: Table) -> RichTable:
-    """Numbers stay on one line; text and headings may fold between words."""
+    """Numbers stay on one line, their headings are folded to the width; text may fold."""
     grid = RichTable(box=rich.box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     rows = table.formatted()
     for index, column in enumerate(table.columns):
-        number = column.align == "right"
-        cells = [row[index] for row in rows]
-        parts = cells if number else [word for cell in cells for word in cell.split()]
-        grid.add_column(
-            Text(column.heading),
-            justify="right" if number else "left",
-            min_width=max(map(cell_len, [*parts, *column.heading.split()])),
-        )
+        if column.align == "left":
+            grid.add_column(Text(column.heading), overflow="fold")
+        else:
+            cells = [row[index] for row in rows]
+            widest = max(map(cell_len, [*cells, *column.heading.split()]))
+            heading = "\n".join(textwrap.wrap(column.heading, widest))
+            grid.add_column(Text(heading), justify="right", no_wrap=True, min_width=widest)
     for index, row in enumerate(rows):
         grid.add_row(*(Text(cell) for cell in row), end_section=index + 1 in table.breaks)
     return grid

@@ -29,30 +29,37 @@ class _Part(BaseModel):
 class Taste(_Part):
     """Standing taste over topics. `segment_share`: its variance that users of a segment share."""
 
-    strength: float = Field(0.4, ge=0)
-    segments: int = Field(8, ge=1)
+    strength: float = Field(0.25, ge=0)
+    segments: int = Field(4, ge=1)
     segment_share: float = Field(0.5, ge=0, le=1)
 
 
 class Interest(_Part):
     """Drifting interest: raised by clicks and, `like_gain` times more, by likes; it fades."""
 
-    strength: float = Field(2.6, ge=0)
-    half_life_h: float = Field(6.0, gt=0)
-    like_gain: float = Field(1.0, ge=0)
+    strength: float = Field(2.4, ge=0)
+    half_life_h: float = Field(48.0, gt=0)
+    like_gain: float = Field(0.5, ge=0)
+
+
+class Mood(_Part):
+    """How inclined the user is to click at all: raised by clicks, lowered by the rest; it fades."""
+
+    strength: float = Field(1.0, ge=0)
+    half_life_h: float = Field(5.0, gt=0)
 
 
 class Fatigue(_Part):
     """Topic fatigue: every exposure of a topic lowers it, time restores it."""
 
-    strength: float = Field(0.35, ge=0)
-    half_life_h: float = Field(0.5, gt=0)
+    strength: float = Field(0.3, ge=0)
+    half_life_h: float = Field(2.0, gt=0)
 
 
 class Content(_Part):
     """The part of an item's appeal that its content vector reveals, and that vector's shape."""
 
-    strength: float = Field(0.25, ge=0)
+    strength: float = Field(0.12, ge=0)
     width: int = Field(16, ge=0)
     noise: float = Field(0.3, ge=0)
 
@@ -60,7 +67,7 @@ class Content(_Part):
 class PopularityDrift(_Part):
     """Every item's appeal swings over the calendar with a phase of its own."""
 
-    strength: float = Field(0.2, ge=0)
+    strength: float = Field(0.1, ge=0)
     period_days: float = Field(8.0, gt=0)
 
 
@@ -88,27 +95,28 @@ class FeedConfig(_Part):
     """
 
     seed: int = Field(0, ge=0)
-    users: int = Field(1600, ge=1)
-    items: int = Field(3000, ge=1)
+    users: int = Field(1800, ge=1)
+    items: int = Field(1000, ge=1)
     requests: float = Field(16.0, ge=2)
     days: float = Field(10.0, ge=1)
     start: float = Field(1_700_000_000.0, ge=0)
-    topics: int = Field(16, ge=1)
-    authors: int = Field(300, ge=1)
+    topics: int = Field(8, ge=1)
+    authors: int = Field(120, ge=1)
     candidates: tuple[int, int] = (4, 12)
     activity_spread: float = Field(0.5, ge=0)
-    session_requests: float = Field(4.0, ge=1)
+    session_requests: float = Field(5.0, ge=1)
     exposure_spread: float = Field(0.5, ge=0)
 
-    click_rate: float = Field(0.25, gt=0, lt=1)
-    user_bias: float = Field(0.25, ge=0)
-    author: float = Field(0.35, ge=0)
-    duration: float = Field(0.3, ge=0)
-    quality: float = Field(0.15, ge=0)
-    context: float = Field(0.35, ge=0)
+    click_rate: float = Field(0.3, gt=0, lt=1)
+    user_bias: float = Field(0.15, ge=0)
+    author: float = Field(0.25, ge=0)
+    duration: float = Field(0.25, ge=0)
+    quality: float = Field(0.1, ge=0)
+    context: float = Field(0.25, ge=0)
     new_items: float = Field(0.3, ge=0, le=0.9)
     taste: Taste = Taste()
     interest: Interest = Interest()
+    mood: Mood = Mood()
     fatigue: Fatigue = Fatigue()
     content: Content = Content()
     popularity_drift: PopularityDrift = PopularityDrift()

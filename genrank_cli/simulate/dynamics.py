@@ -23,19 +23,23 @@ class State:
 
     interest: Floats
     fatigue: Floats
+    mood: Floats  # [B]
 
     @classmethod
     def fresh(cls, users: int, topics: int) -> State:
-        return cls(np.zeros((users, topics)), np.zeros((users, topics)))
+        return cls(np.zeros((users, topics)), np.zeros((users, topics)), np.zeros(users))
 
     def fade(self, config: FeedConfig, gap: Floats) -> None:
         """Let `gap` [a] seconds pass for the first a users."""
         hours = -gap[:, None] / HOUR_S
         self.interest[: len(gap)] *= np.exp2(hours / config.interest.half_life_h)
+        self.mood[: len(gap)] *= np.exp2(hours[:, 0] / config.mood.half_life_h)
         self.fatigue[: len(gap)] *= np.exp2(hours / config.fatigue.half_life_h)
 
     def react(self, config: FeedConfig, topic: Ints, shown: Marks, click: Marks, like: Marks) -> None:
         """Add one request's exposures and actions, all [a, M], to the first a users."""
+        surprise = click - config.click_rate * shown
+        self.mood[: len(topic)] += surprise.sum(axis=1)
         gain = click + config.interest.like_gain * like
         self.fatigue[: len(topic)] += _per_topic(topic, shown, self.fatigue.shape[1])
         self.interest[: len(topic)] += _per_topic(topic, gain, self.interest.shape[1])
@@ -63,6 +67,7 @@ def click_logit(
         + users.taste[row, topic]
         + world.surface_topic[surface[:, None], topic]
         + config.interest.strength * np.tanh(state.interest[row, topic])
+        + config.mood.strength * np.tanh(state.mood[: len(item), None] / 2)
         - config.fatigue.strength * state.fatigue[row, topic]
         + config.popularity_drift.strength * np.sqrt(2) * np.sin(2 * np.pi * turn)
     )

@@ -134,11 +134,11 @@ def _candidates(config: FeedConfig, catalogue: Catalogue, block: int, time: Floa
     """Items [R, M] already born at `time`, drawn by exposure weight, distinct within a request."""
     rng = stream(config.seed, "candidates", block)
     born = np.searchsorted(catalogue.birth, time, side="right")
-    reach = catalogue.reach[born - 1]
-    item = _draw(catalogue, reach[:, None] * rng.random((len(time), config.candidates[1])))
-    while (repeated := _repeats(item)).any():
-        row = np.nonzero(repeated)[0]
-        item[repeated] = _draw(catalogue, reach[row] * rng.random(len(row)))
+    total = catalogue.reach[born - 1]
+    item = _draw(catalogue, total[:, None] * rng.random((len(time), config.candidates[1])))
+    while (again := _repeats(item)).any():
+        row = np.nonzero(again)[0]
+        item[again] = _draw(catalogue, total[row] * rng.random(len(row)))
     return item
 
 

@@ -61,8 +61,8 @@ def _catalogue(config: FeedConfig) -> Catalogue:
 
     items = config.items
     authors = draw("authors")
-    author = authors.integers(config.authors, size=items)
-    # Topics go round the authors, so that every topic has as many authors as any other.
+    # Round the authors and round the topics, so that all are about equally large.
+    author = authors.permutation(items) % config.authors
     author_topic = authors.permutation(config.authors) % config.topics
     topic = author_topic[author]
     duration = draw("duration").integers(len(DURATIONS_S), size=items)

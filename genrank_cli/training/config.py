@@ -57,8 +57,9 @@ class ExperimentConfig(Frozen):
             and packed
         ):
             raise ValueError(
-                "model.attention.history=full lets history see later events, which in packed "
-                "samples leaks labels into earlier candidates; use data.samples.organization=grouped"
+                "model.attention.history=full lets history see later events, which in "
+                "packed samples leaks labels into earlier candidates; "
+                "use data.samples.organization=grouped"
             )
         return self
 
@@ -96,7 +97,7 @@ def read_settings(file: Path) -> dict[str, Any]:
 
 
 def validate(tree: Mapping[str, Any]) -> ExperimentConfig:
-    """The configuration of a nested mapping; errors name the path, the value and what is allowed."""
+    """The configuration of a nested mapping; errors name the path, the value and the reason."""
     try:
         return ExperimentConfig.model_validate(tree)
     except ValidationError as error:

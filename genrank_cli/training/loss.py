@@ -37,7 +37,7 @@ def predictions(output: Tensor, kinds: Sequence[str]) -> Tensor:
 
 
 def start_levels(means: Sequence[float], kinds: Sequence[str]) -> list[float]:
-    """Outputs that predict the training means: the logit of a rate, or the mean of ln(1 + label)."""
+    """Outputs that predict the training means: a rate's logit, or the mean of ln(1 + label)."""
     rates = torch.tensor(means, dtype=torch.float64)
     return [
         float(torch.logit(rate, eps=1e-6)) if kind == "binary" else float(rate)

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
+from genrank_cli.attention import BiasModule
 from genrank_cli.training.config import TrainingConfig
 
 Optimizers = list[torch.optim.Optimizer]
@@ -17,23 +18,26 @@ Optimizers = list[torch.optim.Optimizer]
 def make_optimizers(model: nn.Module, config: TrainingConfig) -> Optimizers:
     """One AdamW for dense parameters and, where there are sparse tables, one SparseAdam.
 
-    Decay goes to matrices, not to biases, norms and learned attention-bias tables; embedding
-    tables have a learning rate and a decay of their own.
+    Embedding tables have a learning rate and a decay of their own. The tables of a learned
+    attention bias are tables too (a step touches few of their rows), but are never decayed. Of the
+    rest, decay goes to matrices only.
     """
-    tables = {id(m.weight): m for m in model.modules() if isinstance(m, nn.Embedding)}
-    matrices = {id(m.weight) for m in model.modules() if isinstance(m, nn.Linear)}
-    groups: dict[str, list[nn.Parameter]] = {"matrix": [], "other": [], "table": [], "sparse": []}
-    for parameter in model.parameters():
-        table = tables.get(id(parameter))
-        if table is not None:
-            groups["sparse" if table.sparse else "table"].append(parameter)
-        else:
-            groups["matrix" if id(parameter) in matrices else "other"].append(parameter)
+    groups: dict[str, list[nn.Parameter]] = {
+        "matrix": [],
+        "other": [],
+        "table": [],
+        "bias": [],
+        "sparse": [],
+    }
+    for module in model.modules():
+        for parameter in module.parameters(recurse=False):
+            groups[_group(module, parameter)].append(parameter)
     rate, table_rate = config.learning_rate, config.embedding_learning_rate
     dense: list[dict[str, Any]] = [
         {"params": groups["matrix"], "lr": rate, "weight_decay": config.weight_decay},
         {"params": groups["other"], "lr": rate, "weight_decay": 0.0},
         {"params": groups["table"], "lr": table_rate, "weight_decay": config.embedding_decay},
+        {"params": groups["bias"], "lr": table_rate, "weight_decay": 0.0},
     ]
     betas = (0.9, 0.98)
     optimizers: Optimizers = [
@@ -42,6 +46,14 @@ def make_optimizers(model: nn.Module, config: TrainingConfig) -> Optimizers:
     if groups["sparse"]:
         optimizers.append(torch.optim.SparseAdam(groups["sparse"], lr=table_rate, betas=betas))
     return optimizers
+
+
+def _group(module: nn.Module, parameter: nn.Parameter) -> str:
+    if isinstance(module, nn.Embedding):
+        return "sparse" if module.sparse else "table"
+    if isinstance(module, BiasModule):
+        return "bias"
+    return "matrix" if isinstance(module, nn.Linear) and parameter.ndim == 2 else "other"
 
 
 def make_schedules(optimizers: Optimizers, config: TrainingConfig, steps: int) -> list[LambdaLR]:

@@ -30,7 +30,7 @@ from safetensors.torch import load_file, save_file
 
 from genrank_cli.data.store import Store
 from genrank_cli.errors import GenrankError, data_error
-from genrank_cli.files import replace_file, write_json
+from genrank_cli.files import replace_file, write_json, write_text
 from genrank_cli.models.config import RatesConfig
 from genrank_cli.models.rates import predict_rates
 from genrank_cli.training.config import ExperimentConfig, validate
@@ -145,7 +145,7 @@ def _train(
     def save(state: Record) -> None:
         replace_file(checkpoint, lambda path: torch.save(state, path))
         lines = [json.dumps(epoch) + "\n" for epoch in state["progress"]["epochs"]]
-        replace_file(folder / "metrics.jsonl", lambda path: path.write_text("".join(lines)))
+        write_text(folder / "metrics.jsonl", "".join(lines))
 
     trainer.fit(observe, save)
     return trainer

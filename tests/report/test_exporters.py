@@ -60,7 +60,7 @@ def test_plain_table_is_aligned_and_never_cut(monkeypatch: pytest.MonkeyPatch) -
     assert body[0].split() == ["variant", "AUC", "ΔAUC", "train", "speed", "events", "verdict"]
     assert body[4] == body[1]  # the rule above the references
     assert len(body[1]) > 80
-    assert body[3].startswith("a|b      0.7270            −0.0012 ± 0.0008        1.25×")
+    assert body[3].startswith("a|b        0.7270            −0.0012 ± 0.0008          1.25×")
 
 
 def test_markdown_escapes_bars_and_keeps_digits() -> None:

@@ -17,6 +17,7 @@ from genrank_cli.errors import GenrankError, data_error
 
 log = logging.getLogger(__name__)
 
+_REPAIR = "get the file again, or correct the line"
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 
@@ -120,6 +121,8 @@ def scan_numbers(
     ``separator`` may be one character repeated (``::``). Raises `GenrankError` (5) naming the
     first bad line and what is wrong with it.
     """
+    if path.stat().st_size == 0:
+        raise data_error(f"{path} is empty", _REPAIR)
     width = len(separator)
     schema: dict[str, pl.DataType] = {}
     for index, column in enumerate(columns):
@@ -163,9 +166,6 @@ def _first_bad_line(
     except GenrankError as error:
         return error
     return data_error(f"{path} cannot be read: {otherwise}", _REPAIR)
-
-
-_REPAIR = "get the file again, or correct the line"
 
 
 def _line_problem(line: str, columns: Sequence[Number], separator: str) -> str:

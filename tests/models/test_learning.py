@@ -1,0 +1,69 @@
+"""Gradients reach every weight, and every model can learn a small batch by heart."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from genrank_cli.models.build import build_ranker
+from genrank_cli.training.loss import candidate_loss
+from tests.factory import make_store
+from tests.models.cases import LOG, MODELS, make_batcher, make_model, make_schema, model_config
+
+KINDS = ("binary", "regression")
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_gradient_reaches_every_weight(name: str) -> None:
+    model, batcher = make_model(name, LOG).train(), make_batcher(LOG)
+    batch = batcher.batch(np.arange(len(batcher.samples)))
+    candidate_loss(model(batch), batch.labels, KINDS).backward()
+    untouched = {
+        path
+        for path, parameter in model.named_parameters()
+        if parameter.grad is None or not parameter.grad.to_dense().any()
+    }
+    # Interleaved tokens have no masked action: the candidate's own action token is left out.
+    assert untouched == ({"masked"} if name.startswith("hstu") else set())
+
+
+@pytest.mark.parametrize("name", ["hstu", "genrank", "dlrm"])
+def test_large_tables_get_the_gradient_of_small_ones(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grads = []
+    for rows in (100_000, 3):
+        monkeypatch.setattr("genrank_cli.models.embeddings.SPARSE_ROWS", rows)
+        model, batcher = make_model(name, LOG), make_batcher(LOG)
+        batch = batcher.batch(np.arange(len(batcher.samples)))
+        candidate_loss(model(batch), batch.labels, KINDS).backward()
+        grads.append({path: p.grad for path, p in model.named_parameters() if p.grad is not None})
+    dense, sparse = grads
+    assert dense.keys() == sparse.keys()
+    assert any(grad.is_sparse for grad in sparse.values())
+    for path, grad in dense.items():
+        torch.testing.assert_close(sparse[path].to_dense(), grad, rtol=1e-4, atol=1e-6)
+
+
+def _overfit(model: nn.Module, steps: int) -> float:
+    """The click loss after ``steps`` on one batch whose labels nothing explains."""
+    store = make_store((20, 20), per_request=3, seed=4)
+    batcher = make_batcher(store, "grouped")
+    batch = batcher.batch(np.arange(0, len(batcher.samples), 2))
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        loss = candidate_loss(model(batch)[:, :1], batch.labels[:, :1], ("binary",))
+        loss.backward()
+        optimizer.step()
+    return float(loss.detach())
+
+
+@pytest.mark.parametrize("name", ["hstu", "genrank", "dlrm"])
+def test_one_batch_is_learnt_by_heart(name: str) -> None:
+    store = make_store((20, 20), per_request=3, seed=4)
+    torch.manual_seed(0)
+    model = build_ranker(model_config(name, width=32), make_schema(store))
+    assert _overfit(model, 150) < 0.02

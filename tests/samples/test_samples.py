@@ -1,0 +1,132 @@
+"""What is a candidate, what is history, and that nobody sees an outcome before its time."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from genrank_cli.data.samples import ORGANIZATIONS, SampleConfig, Samples, build_samples
+from tests.factory import MemoryStore, make_store
+
+EXAMPLES = settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
+)
+
+
+@st.composite
+def logs(draw: st.DrawFn) -> tuple[MemoryStore, NDArray[np.bool_]]:
+    """A random log and a random choice of its events: all, whole requests, or any."""
+    lengths = draw(st.lists(st.integers(1, 30), min_size=1, max_size=5))
+    seed = draw(st.integers(0, 10_000))
+    store = make_store(tuple(lengths), per_request=draw(st.integers(1, 6)), seed=seed)
+    random = np.random.default_rng(seed)
+    kind = draw(st.sampled_from(["all", "requests", "events", "none"]))
+    events = sum(lengths)
+    if kind == "requests":
+        kept = random.random(store.manifest.counts.requests) < 0.6
+        chosen = kept[store.column("request")]
+    else:
+        chosen = random.random(events) < {"all": 1.0, "events": 0.6, "none": 0.0}[kind]
+    return store, chosen
+
+
+configs = st.builds(
+    SampleConfig,
+    organization=st.sampled_from(sorted(ORGANIZATIONS)),
+    history=st.integers(1, 12),
+    window=st.integers(1, 12),
+    candidates=st.integers(1, 5),
+)
+
+
+def rows_of(samples: Samples) -> NDArray[np.int64]:
+    ranges = [np.arange(a, b) for a, b in zip(samples.start, samples.stop, strict=True)]
+    return np.concatenate([*ranges, np.zeros(0, np.int64)])
+
+
+@EXAMPLES
+@given(logs(), configs)
+def test_every_chosen_event_is_a_candidate_exactly_once(
+    log: tuple[MemoryStore, NDArray[np.bool_]], config: SampleConfig
+) -> None:
+    store, chosen = log
+    rows = rows_of(build_samples(store, chosen, config))
+    assert np.array_equal(np.sort(rows), np.flatnonzero(chosen))
+
+
+@EXAMPLES
+@given(logs(), configs)
+def test_history_is_the_users_events_right_before_the_last_request(
+    log: tuple[MemoryStore, NDArray[np.bool_]], config: SampleConfig
+) -> None:
+    store, chosen = log
+    samples = build_samples(store, chosen, config)
+    user, request = store.column("user"), store.column("request")
+    for first, last, start, stop in zip(
+        samples.history_start, samples.history_stop, samples.start, samples.stop, strict=True
+    ):
+        assert len(set(user[first:stop])) == 1
+        assert last == store.request_offsets[request[stop - 1]]
+        opening = store.request_offsets[request[start]]
+        available = opening - store.user_offsets[user[start]]
+        # The newest events, not the oldest: the range ends where the first request begins.
+        assert opening - first == min(config.history, available)
+
+
+@EXAMPLES
+@given(logs(), configs)
+def test_samples_stay_below_the_bound_that_models_are_built_for(
+    log: tuple[MemoryStore, NDArray[np.bool_]], config: SampleConfig
+) -> None:
+    store, chosen = log
+    samples = build_samples(store, chosen, config)
+    request = store.column("request")
+    if not np.array_equal(chosen, np.isin(request, request[chosen])):
+        return  # no split but leave-one-out cuts a request, and that one has runs of one event
+    assert ((samples.history_stop - samples.history_start) <= config.longest_history).all()
+
+
+@EXAMPLES
+@given(logs(), configs)
+def test_organizations_cut_where_they_say(
+    log: tuple[MemoryStore, NDArray[np.bool_]], config: SampleConfig
+) -> None:
+    store, chosen = log
+    samples = build_samples(store, chosen, config)
+    request = store.column("request")
+    for start, stop in zip(samples.start, samples.stop, strict=True):
+        _, sizes = np.unique(request[start:stop], return_counts=True)
+        assert sizes.max() <= config.candidates or config.organization == "pointwise"
+        if config.organization == "pointwise":
+            assert stop - start == 1
+        elif config.organization == "grouped":
+            assert len(sizes) == 1
+
+
+def test_packed_windows_hold_several_requests_and_grouped_only_one() -> None:
+    store = make_store((40,), per_request=3)
+    chosen = np.ones(40, bool)
+    requests = store.manifest.counts.requests
+    grouped = build_samples(store, chosen, SampleConfig(organization="grouped"))
+    packed = build_samples(store, chosen, SampleConfig(organization="packed", window=256))
+    assert len(grouped) == requests > 10
+    assert len(packed) == 1
+    assert packed.events.tolist() == [store.request_offsets[-2] + 40]
+
+
+def test_earlier_events_are_history_even_when_they_are_not_chosen() -> None:
+    store = make_store((20,), per_request=1)
+    chosen = np.zeros(20, bool)
+    chosen[15:] = True
+    samples = build_samples(store, chosen, SampleConfig(organization="grouped", history=4))
+    assert samples.history_start.tolist() == [11, 12, 13, 14, 15]
+    assert samples.history_stop.tolist() == [15, 16, 17, 18, 19]
+
+
+def test_unknown_organization_names_the_nearest() -> None:
+    with pytest.raises(ValidationError, match=r"unknown sample organization 'packd'.*packed"):
+        SampleConfig(organization="packd")
