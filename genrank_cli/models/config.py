@@ -54,7 +54,7 @@ class GenerativeConfig(Frozen):
     width: int = Field(64, ge=1)
     blocks: int = Field(2, ge=1)
     heads: int = Field(2, ge=1)
-    dropout: float = Field(0.1, ge=0, lt=1)
+    dropout: float = Field(0.3, ge=0, lt=1)
     features: FeatureConfig = FeatureConfig()
     embeddings: EmbeddingConfig = EmbeddingConfig()
     attention: AttentionConfig = AttentionConfig()
@@ -74,7 +74,7 @@ class DlrmConfig(Frozen):
     recent: int = Field(50, ge=1, description="events that the target attention sees")
     attention_hidden: int = Field(32, ge=1)
     hidden: tuple[int, ...] = (128, 64)
-    dropout: float = Field(0.1, ge=0, lt=1)
+    dropout: float = Field(0.3, ge=0, lt=1)
     features: FeatureConfig = FeatureConfig()
 
 

@@ -29,13 +29,13 @@ class DataConfig(Frozen):
 class TrainingConfig(Frozen):
     """Optimisation; the same for every variant of a study."""
 
-    epochs: int = Field(8, ge=1)
-    patience: int = Field(2, ge=1, description="epochs without a better validation AUC, then stop")
-    batch_events: int = Field(4096, ge=1, description="history + candidate events of a batch")
+    epochs: int = Field(6, ge=1)
+    patience: int = Field(4, ge=1, description="epochs without a better validation AUC, then stop")
+    batch_events: int = Field(1536, ge=1, description="history + candidate events of a batch")
     learning_rate: float = Field(2e-3, gt=0)
-    embedding_learning_rate: float = Field(4e-3, gt=0)
-    weight_decay: float = Field(0.01, ge=0)
-    embedding_decay: float = Field(0.0, ge=0)
+    embedding_learning_rate: float = Field(1e-2, gt=0)
+    weight_decay: float = Field(0.1, ge=0)
+    embedding_decay: float = Field(2.0, ge=0)
     warmup: float = Field(0.05, ge=0, lt=1, description="share of all steps")
     clip: float = Field(1.0, gt=0, description="largest norm of the gradient")
 

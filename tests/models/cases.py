@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from genrank_cli.data.batcher import Batcher
 from genrank_cli.data.samples import SampleConfig, Samples, build_samples
 from genrank_cli.models.build import build_ranker
-from genrank_cli.models.config import GenerativeConfig, ModelConfig
+from genrank_cli.models.config import ModelConfig
 from genrank_cli.models.schema import Schema
 from genrank_cli.training.config import layered
 from tests.factory import MemoryStore, make_store
@@ -79,16 +79,16 @@ def by_request(store: MemoryStore, samples: Samples) -> Samples:
     """One sample per request of ``samples``, with the history that the request saw there."""
     request = store.column("request").astype(np.int64)
     parts = []
-    for first, start, stop in zip(
-        samples.history_start, samples.start, samples.stop, strict=True
-    ):
+    for first, start, stop in zip(samples.history_start, samples.start, samples.stop, strict=True):
         for r in np.unique(request[start:stop]):
             begin, end = store.request_offsets[r : r + 2]
             parts.append((first, begin, max(begin, start), min(end, stop)))
     return Samples(*(np.array(column, np.int64) for column in zip(*parts, strict=True)))
 
 
-def scores(model: nn.Module, batcher: Batcher, chosen: np.ndarray[Any, Any]) -> Mapping[int, Tensor]:
+def scores(
+    model: nn.Module, batcher: Batcher, chosen: np.ndarray[Any, Any]
+) -> Mapping[int, Tensor]:
     """Row of the store → its outputs [K]."""
     with torch.no_grad():
         batch = batcher.batch(chosen)
@@ -100,12 +100,6 @@ def furthest(one: Mapping[int, Tensor], other: Mapping[int, Tensor]) -> float:
     assert one.keys() == other.keys()
     assert one
     return max(float((one[row] - other[row]).abs().max()) for row in one)
-
-
-def generative(model: nn.Module) -> GenerativeConfig:
-    config = model.config
-    assert isinstance(config, GenerativeConfig)
-    return config
 
 
 LOG = make_store((37, 9, 1, 22), per_request=4)

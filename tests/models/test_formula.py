@@ -18,17 +18,17 @@ Array = NDArray[np.float64]
 
 
 def silu(x: Array) -> Array:
-    return x / (1 + np.exp(-x))
+    return np.asarray(x / (1 + np.exp(-x)))
 
 
 def layer_norm(x: Array, weights: dict[str, Array], name: str, eps: float) -> Array:
     centred = x - x.mean()
     normal = centred / math.sqrt((centred**2).mean() + eps)
-    return normal * weights[f"{name}.weight"] + weights[f"{name}.bias"]
+    return np.asarray(normal * weights[f"{name}.weight"] + weights[f"{name}.bias"])
 
 
 def linear(x: Array, weights: dict[str, Array], name: str) -> Array:
-    return weights[f"{name}.weight"] @ x + weights[f"{name}.bias"]
+    return np.asarray(weights[f"{name}.weight"] @ x + weights[f"{name}.bias"])
 
 
 def phi(events: Events, i: int, store: MemoryStore, weights: dict[str, Array]) -> Array:

@@ -48,7 +48,9 @@ def test_outcomes_of_this_and_later_requests_move_nothing(name: str, organizatio
         flip = since(r, np.full(30, 3, np.uint32))
         other = changed(
             actions=store.column("actions") ^ flip,
-            task__click=np.where(flip > 0, 1 - store.column("task.click"), store.column("task.click")),
+            task__click=np.where(
+                flip > 0, 1 - store.column("task.click"), store.column("task.click")
+            ),
             task__dwell=np.where(flip > 0, 7, store.column("task.dwell")),
         )
         after = all_scores(model, other, organization)

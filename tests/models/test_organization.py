@@ -104,9 +104,7 @@ def test_request_index_and_gap_are_the_requests_own() -> None:
 def test_both_organizations_see_the_same_events_in_the_same_order(organization: str) -> None:
     batcher = make_batcher(LOG, organization)
     batch = batcher.batch(np.arange(len(batcher.samples)))
-    layouts = {
-        name: one.layout(batch, AttentionConfig()) for name, one in ORGANIZATIONS.items()
-    }
+    layouts = {name: one.layout(batch, AttentionConfig()) for name, one in ORGANIZATIONS.items()}
     for sample in range(batch.samples):
         seen = {}
         for name, layout in layouts.items():
@@ -120,7 +118,12 @@ def test_both_organizations_see_the_same_events_in_the_same_order(organization: 
 
 
 def test_values_of_tokens() -> None:
-    x, a, c, m = torch.tensor([[1.0], [2]]), torch.tensor([[10.0], [20]]), torch.tensor([[3.0]]), 100.0
+    x, a, c, m = (
+        torch.tensor([[1.0], [2]]),
+        torch.tensor([[10.0], [20]]),
+        torch.tensor([[3.0]]),
+        100.0,
+    )
     masked = torch.tensor([m])
     interleaved = ORGANIZATIONS["interleaved"].values(x, a, c, masked)
     assert interleaved.flatten().tolist() == [1, 10, 2, 20, 3]

@@ -95,7 +95,15 @@ def test_dlrm_ignores_what_is_older_than_its_window() -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "bucket"),
-    [(-1, 0), (0, 1), (0.6, 1), (0.7, 2), (math.expm1(2.01), 5), (86_400, 23), (1e12, GAP_ROWS - 1)],
+    [
+        (-1, 0),
+        (0, 1),
+        (0.6, 1),
+        (0.7, 2),
+        (math.expm1(2.01), 5),
+        (86_400, 23),
+        (1e12, GAP_ROWS - 1),
+    ],
 )
 def test_gap_buckets(seconds: float, bucket: int) -> None:
     assert gap_bucket(torch.tensor([seconds], dtype=torch.float32)).tolist() == [bucket]
@@ -144,6 +152,6 @@ def test_a_model_without_features_says_so(name: str) -> None:
         ["item_id", "item_fields", "content", "context", "user_id", "user_fields"], False
     )
     batcher = make_batcher(LOG)
+    batch = batcher.batch(np.array([0]))
     with pytest.raises(GenrankError, match="every feature of the model is off"):
-        model = build_ranker(model_config(name, features=off), make_schema(LOG))
-        model(batcher.batch(np.array([0])))
+        build_ranker(model_config(name, features=off), make_schema(LOG))(batch)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -36,7 +37,7 @@ def test_order_and_company_change_no_score(name: str, organization: str) -> None
     assert len(together) == LOG.manifest.counts.events
     shuffled = scores(model, batcher, np.random.default_rng(0).permutation(everyone))
     assert furthest(together, shuffled) <= TOLERANCE
-    alone = {}
+    alone: dict[int, torch.Tensor] = {}
     for sample in everyone:
         alone |= scores(model, batcher, np.array([sample]))
     assert furthest(together, alone) <= TOLERANCE
@@ -58,7 +59,7 @@ def test_packed_and_alone_score_the_same(name: str, window: int) -> None:
     assert len(single.samples) == LOG.manifest.counts.requests
     assert len(packed.samples) < len(single.samples)
     together = scores(model, packed, np.arange(len(packed.samples)))
-    alone = {}
+    alone: dict[int, torch.Tensor] = {}
     for sample in range(len(single.samples)):
         alone |= scores(model, single, np.array([sample]))
     assert furthest(together, alone) <= TOLERANCE
@@ -67,7 +68,7 @@ def test_packed_and_alone_score_the_same(name: str, window: int) -> None:
 @pytest.mark.parametrize("name", ["hstu", "genrank"])
 def test_the_divisor_is_the_configured_length(name: str) -> None:
     """N is the bound of the configuration in tokens, whatever the batch holds."""
-    model = make_model(name, LOG)
+    model: Any = make_model(name, LOG)
     tokens = {"hstu": 2, "genrank": 1}[name]
     assert [block.norm for block in model.blocks] == [40 * tokens + 1] * 2
 
@@ -95,7 +96,7 @@ def test_saved_and_loaded_scores_the_same(name: str, tmp_path: Path) -> None:
 def test_a_fresh_model_predicts_the_starting_level() -> None:
     batcher = make_batcher(LOG)
     for name in MODELS:
-        model = build_ranker(model_config(name), make_schema(LOG)).eval()
+        model: Any = build_ranker(model_config(name), make_schema(LOG)).eval()
         model.output.start_at([-1.5, 3.0])
         found = torch.stack(list(scores(model, batcher, np.arange(4)).values()))
         assert (found == torch.tensor([-1.5, 3.0])).all(), name

@@ -22,9 +22,7 @@ TASKS = ("click", "dwell")
 NAMES = sorted(ORGANIZATIONS)
 
 
-def make_batcher(
-    store: MemoryStore, organization: str = "packed", max_events: int = 60
-) -> Batcher:
+def make_batcher(store: MemoryStore, organization: str = "packed", max_events: int = 60) -> Batcher:
     config = SampleConfig(organization=organization, history=8, window=10, candidates=4)
     chosen = np.ones(store.manifest.counts.events, bool)
     return Batcher(store, build_samples(store, chosen, config), TASKS, max_events)

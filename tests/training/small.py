@@ -14,6 +14,18 @@ from genrank_cli.training.run import Cell, Record, run_cell
 from tests.factory import MemoryStore, make_store
 
 CPU = torch.device("cpu")
+#: All that a default's tuning could change.
+TRAINING: dict[str, Any] = {
+    "epochs": 3,
+    "patience": 9,
+    "batch_events": 120,
+    "learning_rate": 2e-3,
+    "embedding_learning_rate": 4e-3,
+    "weight_decay": 0.01,
+    "embedding_decay": 0.0,
+    "warmup": 0.05,
+    "clip": 1.0,
+}
 LENGTHS = (30, 25, 20, 15) * 4
 
 
@@ -28,7 +40,7 @@ def small_config(model: str = "genrank", **training: Any) -> ExperimentConfig:
     layer = {
         "data": {"dataset": "memory", "samples": {"history": 10, "window": 12}},
         "model": {} if model == "rates" else sizes,
-        "training": {"epochs": 3, "patience": 9, "batch_events": 120} | training,
+        "training": TRAINING | training,
     }
     return layered(model, "tiny", layer)
 

@@ -10,6 +10,7 @@ import pytest
 from genrank_cli.errors import GenrankError
 from genrank_cli.training.config import (
     ExperimentConfig,
+    TrainingConfig,
     layered,
     nested,
     overlaid,
@@ -35,7 +36,7 @@ def test_later_layers_win_and_leave_the_rest(tmp_path: Path) -> None:
     assert config.training.patience == 1
     assert model.heads == 4  # the size
     assert model.attention.bias == "alibi"  # the preset
-    assert config.training.batch_events == 4096  # the default
+    assert config.training.clip == TrainingConfig().clip  # the default
 
 
 def test_overlaid_keeps_the_original() -> None:
@@ -45,6 +46,14 @@ def test_overlaid_keeps_the_original() -> None:
     assert one["attention"].pop("bias") == "rab"
     assert two["attention"].pop("bias") == "none"
     assert one == two
+
+
+def test_layers_are_read_only() -> None:
+    """One layer serves many rows of a study: a later layer must not write into it."""
+    first, second = {"training": {"epochs": 3}}, {"training": {"epochs": 5}}
+    assert layered("hstu", "tiny", first, second).training.epochs == 5
+    assert (first, second) == ({"training": {"epochs": 3}}, {"training": {"epochs": 5}})
+    assert layered("hstu", "tiny", first).training.epochs == 3
 
 
 def test_nested() -> None:

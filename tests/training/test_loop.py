@@ -47,7 +47,7 @@ def assert_equal_weights(one: Trainer, other: Trainer) -> None:
             assert torch.equal(a[name], b[name]), name
 
 
-class Interrupted(Exception):
+class InterruptedRunError(Exception):
     """Raised by an observer: the process would be gone."""
 
 
@@ -60,9 +60,9 @@ def interrupted_state(model: str, after: int) -> dict[str, Any]:
         nonlocal steps
         steps += 1
         if steps == after:
-            raise Interrupted
+            raise InterruptedRunError
 
-    with pytest.raises(Interrupted):
+    with pytest.raises(InterruptedRunError):
         trainer.fit(observe)
     return copy.deepcopy(trainer.state())
 
@@ -140,15 +140,14 @@ def test_even_the_worst_auc_leaves_weights(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_a_loss_without_a_value_ends_the_run(
-    value: float, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_loss_without_a_value_ends_the_run(value: float, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(output: torch.Tensor, labels: torch.Tensor, kinds: Any) -> torch.Tensor:
         return output.sum() * value
 
     monkeypatch.setattr(loop, "candidate_loss", broken)
     trainer = small_trainer()
-    trainer.model.output.bias.data.fill_(1.0)
+    output: Any = trainer.model.output
+    output.bias.data.fill_(1.0)
     with pytest.raises(GenrankError, match=r"loss is (nan|inf) in epoch 0, step 0") as caught:
         trainer.fit()
     assert "training.learning_rate" in caught.value.hint

@@ -49,7 +49,7 @@ def test_a_run_leaves_a_whole_folder(model: str, tmp_path: Path) -> None:
     folder = Path(record["folder"])
     expected = FILES if model != "rates" else FILES - {"metrics.jsonl"}
     assert {file.name for file in folder.iterdir()} == expected
-    assert [path for path in tmp_path.iterdir()] == [folder]
+    assert list(tmp_path.iterdir()) == [folder]
     assert json.loads((folder / "result.json").read_text()) == record
     assert 0 <= record["test"]["click"]["auc"] <= 1
     assert record["tasks"] == ["click"]
@@ -115,7 +115,7 @@ def test_an_interrupted_run_resumes_to_the_same_weights(
     folder = cell.folder(tmp_path / "cut")
     assert (folder / "checkpoint.pt").exists()
     assert not (folder / "result.json").exists()
-    steps = []
+    steps: list[int] = []
     record = run(cell, tmp_path / "cut", observe=lambda t: steps.append(t.progress.epoch))
     assert min(steps) >= epoch - 1  # it went on; it did not start over
     assert _bytes(folder) == _bytes(whole)
@@ -131,7 +131,7 @@ def test_forcing_forgets_the_checkpoint(tmp_path: Path) -> None:
     cell = small_cell()
     with pytest.raises(Interrupted):
         run(cell, tmp_path, observe=interrupt_at(1, 1))
-    steps = []
+    steps: list[int] = []
     run(cell, tmp_path, force=True, observe=lambda t: steps.append(t.progress.epoch))
     assert steps[0] == 0
 
@@ -200,7 +200,7 @@ def test_a_limit_marks_the_result_partial(tmp_path: Path) -> None:
     config = overlaid(small_config("rates"), {"data": {"limit": 8}})
     record = run(Cell(config, 0, "x"), tmp_path)
     assert record["partial"]
-    assert read_predictions(record)["user"].max() == 7
+    assert set(read_predictions(record)["user"].to_list()) <= set(range(8))
 
 
 def test_a_failed_write_leaves_no_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

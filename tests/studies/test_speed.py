@@ -1,0 +1,103 @@
+"""Timing in alternating rounds, on a clock of the test's own."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from genrank_cli.data.batch import Batch
+from genrank_cli.errors import GenrankError
+from genrank_cli.studies import speed
+from genrank_cli.studies.speed import Speed, kept_speed, measure_speed
+from genrank_cli.training.config import ExperimentConfig
+from genrank_cli.training.loop import Trainer
+from tests.training.small import small_config, small_store
+
+CPU = torch.device("cpu")
+
+
+def configs() -> dict[str, ExperimentConfig]:
+    return {
+        name: small_config(model)
+        for name, model in zip("abc", ("hstu", "genrank", "dlrm"), strict=True)
+    }
+
+
+def test_ratios_are_taken_round_by_round() -> None:
+    found = Speed({"a": [2.0, 8.0], "b": [1.0, 4.0]}, 100, "cpu", 1)
+    assert found.ratios("a", "b") == [2.0, 2.0]  # the machine's pace, four times slower, is gone
+    assert found.ratios("b", "a") == [0.5, 0.5]
+    assert found.events_per_s("b") == [100.0, 25.0]
+
+
+def test_outliers_are_counted_not_dropped() -> None:
+    found = Speed({"a": [1.0, 1.1, 1.0, 1.6, 9.0]}, 100, "cpu", 1)
+    assert found.outliers("a") == 1
+    assert len(found.ratios("a", "a")) == 5
+    assert Speed({"a": [1.0, 1.0, 1.0, 1.51]}, 1, "cpu", 1).outliers("a") == 1
+    assert Speed({"a": [1.0, 1.0, 1.0, 1.49]}, 1, "cpu", 1).outliers("a") == 0
+
+
+def test_every_round_times_every_row_in_rotating_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[tuple[str, int]] = []
+
+    def timed(trainer: Trainer, batches: list[Batch], device: torch.device) -> float:
+        kind = {0: "a", 1: "b", 2: "c"}[order.setdefault(id(trainer), len(order))]
+        calls.append((kind, id(batches)))
+        return float(len(calls))
+
+    order: dict[int, int] = {}
+    monkeypatch.setattr(speed, "_time", timed)
+    rounds: list[int] = []
+    found = measure_speed(
+        configs(), small_store(), CPU, rounds=4, threads=1, on_round=rounds.append
+    )
+    assert "".join(kind for kind, _ in calls) == "abc" + "abc" + "bca" + "cab" + "abc"
+    assert len({batches for _, batches in calls}) == 1  # the very same batches for all
+    assert rounds == [1, 2, 3, 4]
+    # The first pass only warms up: its times 1, 2, 3 are in no round.
+    assert found.round_s == {"a": [4, 9, 11, 13], "b": [5, 7, 12, 14], "c": [6, 8, 10, 15]}
+
+
+def test_measured_for_real() -> None:
+    found = measure_speed(configs(), small_store(), CPU, rounds=2, threads=1)
+    assert set(found.round_s) == {"a", "b", "c"}
+    assert all(len(times) == 2 and min(times) > 0 for times in found.round_s.values())
+    assert 0 < found.events <= 4 * 120
+    assert (found.device, found.threads) == ("cpu", 1)
+
+
+def kept(runs: Path, **changes: Any) -> Speed:
+    fields: dict[str, Any] = {"machine": {"cpu": "one"}, "rounds": 2, "threads": 1} | changes
+    machine = fields.pop("machine")
+    return kept_speed(configs(), small_store(), CPU, runs, machine, **fields)
+
+
+def test_a_measurement_is_kept_for_the_same_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    times = iter(range(1, 1000))
+    monkeypatch.setattr(speed, "_time", lambda *arguments: float(next(times)))
+    first = kept(tmp_path)
+    assert kept(tmp_path) == first
+    assert kept(tmp_path, machine={"cpu": "two"}) != first
+    assert kept(tmp_path, rounds=3) != first
+    assert kept(tmp_path, force=True) != first
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_a_damaged_measurement_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(speed, "_time", lambda *arguments: 1.0)
+    kept(tmp_path)
+    (file,) = tmp_path.iterdir()
+    for content in ("{", json.dumps({"speed": {"round_s": {}}}), "{}"):
+        file.write_text(content)
+        with pytest.raises(GenrankError, match="is damaged") as caught:
+            kept(tmp_path)
+        assert caught.value.exit_code == 5
+        assert str(file) in caught.value.message
+    assert kept(tmp_path, force=True).events > 0
