@@ -9,7 +9,7 @@ import typer
 
 from genrank_cli.cli import new_app
 from genrank_cli.cli import options as opt
-from genrank_cli.cli.output import STDOUT, Format, check_output, emit, say
+from genrank_cli.cli.output import STDOUT, Format, check_output, emit, say, write_stdout
 from genrank_cli.cli.progress import Task, progress
 from genrank_cli.errors import ExitCode, GenrankError
 
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from genrank_cli.studies.study import Study
 
 app = new_app()
+
+# In the others a second table would break the file.
+_READABLE = (Format.AUTO, Format.TABLE, Format.MD)
 
 EXAMPLES = """\b
 Examples:
@@ -104,7 +107,8 @@ def ablate(
         emit(record.model_dump(mode="json"), format, output, json)
     else:
         emit(study_table(record), format, output)
-        if record.claims and output in (None, STDOUT):
+        if record.claims and output in (None, STDOUT) and format in _READABLE:
+            write_stdout("")
             emit(claims_table(record), format)
     say(f"wrote {', '.join(str(file) for file in files)}")
     if record.failures:

@@ -86,7 +86,7 @@ def _show(task: Task, trainer: Trainer) -> None:
     task.update(
         state.epoch * trainer.steps + state.step,
         trainer.config.epochs * trainer.steps,
-        loss=f"{state.loss_sum / max(1, state.step):.4f}",
+        loss=f"{state.loss:.4f}",
         AUC=f"{state.best_auc:.4f}",
         events_per_s=f"{state.events_per_s:,.0f}",
     )

@@ -27,6 +27,14 @@ def _offsets(length: Indices) -> Indices:
     return np.concatenate((np.zeros(1, np.int64), np.cumsum(length)))
 
 
+def _runs(*keys: Indices) -> Indices:
+    """Number of the run of equal keys that each place belongs to, counted from 0."""
+    new = np.zeros(len(keys[0]), dtype=np.int64)
+    for key in keys:
+        new[1:] |= key[1:] != key[:-1]
+    return np.cumsum(new)
+
+
 class Batcher:
     """Batches of ``samples``, each filled up to ``max_events`` history and candidate events.
 
@@ -85,7 +93,8 @@ class Batcher:
         history = concatenated_ranges(first, history_length)
         rows = concatenated_ranges(samples.start[chosen], candidate_length)
         request = self._columns["request"][rows].astype(np.int64)
-        _, group = np.unique(request, return_inverse=True)
+        sample = np.repeat(np.arange(len(chosen)), candidate_length)
+        group = _runs(sample, request)
         labels = np.stack([task[rows] for task in self._tasks], axis=1)
         visible = self._request_start[request] - np.repeat(first, candidate_length)
         return Batch(
@@ -95,7 +104,7 @@ class Batcher:
             history_offsets=torch.from_numpy(_offsets(history_length)),
             candidate_offsets=torch.from_numpy(_offsets(candidate_length)),
             prefix=torch.from_numpy(visible),
-            group=torch.from_numpy(group.astype(np.int64)),
+            group=torch.from_numpy(group),
             labels=torch.from_numpy(labels.astype(np.float32)),
             rows=torch.from_numpy(rows),
         )

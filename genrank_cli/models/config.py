@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from genrank_cli.data.card import Frozen
+from genrank_cli.errors import unknown_name
+
+
+def one_of(kind: str, name: str, known: Iterable[str]) -> str:
+    """``name`` where it is known; else a ValueError that lists the names and the nearest."""
+    names = list(known)
+    if name not in names:
+        error = unknown_name(kind, name, names)
+        raise ValueError(f"{error.message}. {error.hint}".removesuffix(". "))
+    return name
 
 
 class FeatureConfig(Frozen):
@@ -37,13 +48,27 @@ class AttentionConfig(Frozen):
     """
 
     activation: Literal["silu", "softmax"] = "silu"
-    scale: Literal["none", "rsqrt"] = "none"
+    scale: Literal["none", "rsqrt"] = "rsqrt"
     bias: str = "none"
     bias_form: Literal["fused", "materialized"] = "fused"
     history: Literal["causal", "full"] = "causal"
     candidates: Literal["isolated", "visible"] = "isolated"
     window: int | None = Field(None, ge=1, description="newest history tokens that a row sees")
     backend: str = "auto"
+
+    @field_validator("bias")
+    @classmethod
+    def _known_bias(cls, name: str) -> str:
+        from genrank_cli.attention import BIASES
+
+        return one_of("bias", name, [*BIASES, "none"])
+
+    @field_validator("backend")
+    @classmethod
+    def _known_backend(cls, name: str) -> str:
+        from genrank_cli.attention import BACKENDS
+
+        return one_of("attention backend", name, [*BACKENDS, "auto"])
 
 
 class GenerativeConfig(Frozen):
@@ -58,6 +83,13 @@ class GenerativeConfig(Frozen):
     features: FeatureConfig = FeatureConfig()
     embeddings: EmbeddingConfig = EmbeddingConfig()
     attention: AttentionConfig = AttentionConfig()
+
+    @field_validator("organization")
+    @classmethod
+    def _known_organization(cls, name: str) -> str:
+        from genrank_cli.models.organization import ORGANIZATIONS
+
+        return one_of("organization", name, ORGANIZATIONS)
 
     @model_validator(mode="after")
     def _heads_divide_width(self) -> GenerativeConfig:

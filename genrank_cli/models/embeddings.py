@@ -22,9 +22,6 @@ from genrank_cli.models.schema import Schema
 #: every step, which costs more than the rest of the model.
 SPARSE_ROWS = 100_000
 
-#: Rows of the table for the number of earlier distinct requests; later requests share the last.
-REQUEST_ROWS = 512
-
 #: Gap buckets: 0 is "no earlier request", the others are ln(1 + seconds) in steps of 0.5.
 GAP_ROWS = 40
 GAP_STEP = 0.5
@@ -168,6 +165,11 @@ def index_bucket(index: Tensor) -> Tensor:
     return torch.where(index < 8, index, far)
 
 
+def index_rows(count: int) -> int:
+    """Rows that the places 0 … count − 1 need."""
+    return int(index_bucket(torch.tensor(count - 1))) + 1
+
+
 def gap_bucket(gap: Tensor) -> Tensor:
     """Seconds [n], −1 for "no earlier request" → bucket int64 [n] (function not given in PAPER)."""
     bucket = (torch.log1p(gap.clamp(min=0)) / GAP_STEP).long() + 1
@@ -175,12 +177,12 @@ def gap_bucket(gap: Tensor) -> Tensor:
 
 
 class AdditiveEmbedding(nn.Module):
-    """E_position + E_request + E_gap, each on or off."""
+    """E_position + E_request + E_gap, each on or off; ``positions`` bounds place and request."""
 
     def __init__(self, config: EmbeddingConfig, positions: int, width: int) -> None:
         super().__init__()
-        self.position = zero_table(positions, width) if config.position else None
-        self.request = zero_table(REQUEST_ROWS, width) if config.request else None
+        self.position = zero_table(index_rows(positions), width) if config.position else None
+        self.request = zero_table(index_rows(positions), width) if config.request else None
         self.gap = zero_table(GAP_ROWS, width) if config.gap else None
 
     def forward(self, position: Tensor, request: Tensor, gap: Tensor) -> list[Tensor]:

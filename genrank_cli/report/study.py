@@ -83,7 +83,7 @@ def write_study(record: StudyRecord, folder: Path) -> list[Path]:
     table = study_table(record)
     texts = {
         ".json": record.model_dump_json(indent=1) + "\n",
-        ".md": render(table, "md") + "\n" + render(claims_table(record), "md"),
+        ".md": render(table, "md") + "\n\n" + render(claims_table(record), "md"),
         ".csv": render(table, "csv"),
     }
     files = []

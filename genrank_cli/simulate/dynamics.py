@@ -19,10 +19,10 @@ Marks = NDArray[np.bool_]
 
 @dataclass
 class State:
-    """Interest and fatigue [B, K] of every user as of their newest request."""
+    """What every user's earlier requests left behind, as of the newest of them."""
 
-    interest: Floats
-    fatigue: Floats
+    interest: Floats  # [B, K]
+    fatigue: Floats  # [B, K]
     mood: Floats  # [B]
 
     @classmethod
@@ -36,7 +36,9 @@ class State:
         self.mood[: len(gap)] *= np.exp2(hours[:, 0] / config.mood.half_life_h)
         self.fatigue[: len(gap)] *= np.exp2(hours / config.fatigue.half_life_h)
 
-    def react(self, config: FeedConfig, topic: Ints, shown: Marks, click: Marks, like: Marks) -> None:
+    def react(
+        self, config: FeedConfig, topic: Ints, shown: Marks, click: Marks, like: Marks
+    ) -> None:
         """Add one request's exposures and actions, all [a, M], to the first a users."""
         surprise = click - config.click_rate * shown
         self.mood[: len(topic)] += surprise.sum(axis=1)
@@ -45,18 +47,19 @@ class State:
         self.interest[: len(topic)] += _per_topic(topic, gain, self.interest.shape[1])
 
 
-def _per_topic(topic: Ints, amount: NDArray[np.generic], topics: int) -> Floats:
+def _per_topic(topic: Ints, amount: Marks | Floats, topics: int) -> Floats:
     """Sums of `amount` [a, M] over the slots of each topic: [a, K]."""
     rows = len(topic)
     cell = topic + topics * np.arange(rows)[:, None]
-    total = np.bincount(cell.ravel(), amount.ravel(), minlength=rows * topics)
-    return total.reshape(rows, topics)
+    weight = amount.ravel().astype(np.float64)
+    total = np.bincount(cell.ravel(), weight, minlength=rows * topics)
+    return np.asarray(total, dtype=np.float64).reshape(rows, topics)
 
 
 def click_logit(
     world: World, users: Users, state: State, item: Ints, surface: Ints, time: Floats
 ) -> Floats:
-    """Logits [a, M] without the intercept, of `item` [a, M] shown to the first a users at `time`."""
+    """Logits [a, M] without the intercept: `item` [a, M] shown to the first a users at `time`."""
     config, items = world.config, world.catalogue
     topic = items.topic[item]
     row = np.arange(len(item))[:, None]

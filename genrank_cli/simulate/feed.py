@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import expit
 
-from genrank_cli.simulate.config import FeedConfig
 from genrank_cli.simulate.dynamics import (
     Marks,
     State,
@@ -25,14 +24,13 @@ from genrank_cli.simulate.world import Floats, Users, World, make_users
 BLOCK_USERS = 4096
 """Users drawn together. Part of the scheme: another size is another world for the same seed."""
 
-CALIBRATION_USERS = 1024
-INTERCEPT_RANGE = (-16.0, 16.0)
-INTERCEPT_STEPS = 16
+COARSE_USERS, COARSE_REACH, COARSE_STEPS = 256, 16.0, 11
+FINE_REACH, FINE_STEPS = 0.25, 6
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of every slot [R, M], shown or not."""
+    """What came of every slot [R, M]; slots that are not shown hold what would have come."""
 
     click: Marks
     like: Marks
@@ -44,9 +42,9 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Block:
-    """A block of users with all their requests; `first_user` is the number before the block."""
+    """A block of users with all their requests."""
 
-    first_user: int
+    number: int
     users: Users
     plan: Plan
     outcome: Outcome
@@ -82,25 +80,37 @@ def play(world: World, users: Users, plan: Plan, dice: Dice, intercept: float) -
 
 def _empty_outcome(plan: Plan) -> Outcome:
     shape = plan.item.shape
-    marks = (np.empty(shape, dtype=np.bool_) for _ in range(2))
-    floats = (np.empty(shape) for _ in range(4))
-    return Outcome(*marks, *floats)
+    return Outcome(
+        click=np.empty(shape, dtype=np.bool_),
+        like=np.empty(shape, dtype=np.bool_),
+        dwell=np.empty(shape),
+        p_click=np.empty(shape),
+        p_like=np.empty(shape),
+        e_dwell=np.empty(shape),
+    )
 
 
 def calibrate(world: World) -> float:
-    """The intercept that gives the configured click rate, by bisection on part of block 0."""
-    config = world.config
-    count = min(config.users, BLOCK_USERS)
-    users, plan, dice = _draw_block(world, 0, count)
-    every = max(1, count // CALIBRATION_USERS)
-    plan, dice = thin(plan, dice, every)
-    users = Users(users.segment[::every], users.bias[::every], users.taste[::every])
-    low, high = INTERCEPT_RANGE
-    for _ in range(INTERCEPT_STEPS):
-        middle = (low + high) / 2
+    """The intercept that gives the configured click rate in the first block of users.
+
+    Bisection over a wide range on a few users, then over a narrow one on all of the block.
+    """
+    users, plan, dice = _draw_block(world, 0, min(world.config.users, BLOCK_USERS))
+    every = -(-len(users.bias) // COARSE_USERS)
+    some = Users(users.segment[::every], users.bias[::every], users.taste[::every])
+    rough = _bisect(world, some, *thin(plan, dice, every), 0.0, COARSE_REACH, COARSE_STEPS)
+    return _bisect(world, users, plan, dice, rough, FINE_REACH, FINE_STEPS)
+
+
+def _bisect(
+    world: World, users: Users, plan: Plan, dice: Dice, middle: float, reach: float, steps: int
+) -> float:
+    """The intercept within `reach` of `middle`, halving the range `steps` times."""
+    for _ in range(steps):
         rate = play(world, users, plan, dice, middle).p_click[plan.shown].mean()
-        low, high = (middle, high) if rate < config.click_rate else (low, middle)
-    return (low + high) / 2
+        reach /= 2
+        middle += reach if rate < world.config.click_rate else -reach
+    return middle
 
 
 def blocks(world: World, intercept: float) -> Iterator[Block]:
@@ -108,7 +118,7 @@ def blocks(world: World, intercept: float) -> Iterator[Block]:
     total = world.config.users
     for block, first in enumerate(range(0, total, BLOCK_USERS)):
         users, plan, dice = _draw_block(world, block, min(BLOCK_USERS, total - first))
-        yield Block(first, users, plan, play(world, users, plan, dice, intercept))
+        yield Block(block, users, plan, play(world, users, plan, dice, intercept))
 
 
 def _draw_block(world: World, block: int, count: int) -> tuple[Users, Plan, Dice]:

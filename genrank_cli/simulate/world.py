@@ -90,12 +90,12 @@ def _catalogue(config: FeedConfig) -> Catalogue:
 def _duration_effect() -> Floats:
     """Logit of each duration at strength 1: short items are clicked more. Mean 0, variance 1."""
     length = np.log(np.asarray(DURATIONS_S, dtype=np.float64))
-    return (length.mean() - length) / length.std()
+    return np.asarray((length.mean() - length) / length.std())
 
 
 def _births(config: FeedConfig) -> Floats:
     """Share `new_items` is born evenly spread over the days, the rest at the start."""
-    arriving = round(config.items * config.new_items)
+    arriving = config.arriving_items
     birth = np.zeros(config.items)
     later = stream(config.seed, "births").random(config.items)[:arriving]
     birth[config.items - arriving :] = np.sort(later) * config.days * DAY_S
@@ -110,7 +110,7 @@ def _content(config: FeedConfig, topic: Ints, revealed: Floats) -> NDArray[np.fl
     direction = rng.standard_normal(width)
     noise = rng.standard_normal((len(topic), width))
     vectors = image[topic] + revealed[:, None] * direction + config.content.noise * noise
-    return (vectors / np.sqrt(max(width, 1))).astype(np.float32)
+    return np.asarray(vectors / np.sqrt(max(width, 1)), dtype=np.float32)
 
 
 def make_users(config: FeedConfig, block: int, count: int) -> Users:

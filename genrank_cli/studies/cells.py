@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import multiprocessing as mp
 import signal
 from collections.abc import Callable, Iterator, Sequence
@@ -21,6 +22,9 @@ from genrank_cli.errors import GenrankError
 from genrank_cli.studies.plan import Row
 from genrank_cli.training.loop import Trainer
 from genrank_cli.training.run import Record, finished, run_cell
+
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -98,7 +102,7 @@ def _run_one(
                 seed,
                 progress.epoch * trainer.steps + progress.step,
                 trainer.config.epochs * trainer.steps,
-                progress.loss_sum / max(1, progress.step),
+                progress.loss,
                 progress.best_auc,
                 progress.events_per_s,
             )
@@ -116,7 +120,8 @@ def _run_one(
         )
     except GenrankError as error:
         return Outcome(row.name, seed, None, error.message)
-    except OSError as error:
+    except Exception as error:  # the other cells go on, and this one's failure is in the record
+        log.debug("%s, seed %d", row.name, seed, exc_info=True)
         return Outcome(row.name, seed, None, f"{type(error).__name__}: {error}")
     return Outcome(row.name, seed, record)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -32,10 +33,12 @@ class TrainingConfig(Frozen):
     epochs: int = Field(6, ge=1)
     patience: int = Field(4, ge=1, description="epochs without a better validation AUC, then stop")
     batch_events: int = Field(1536, ge=1, description="history + candidate events of a batch")
-    learning_rate: float = Field(2e-3, gt=0)
+    learning_rate: float = Field(3e-3, gt=0)
     embedding_learning_rate: float = Field(1e-2, gt=0)
     weight_decay: float = Field(0.1, ge=0)
-    embedding_decay: float = Field(2.0, ge=0)
+    embedding_decay: float = Field(
+        2.0, ge=0, description="of dense tables; those with sparse gradients are not decayed"
+    )
     warmup: float = Field(0.05, ge=0, lt=1, description="share of all steps")
     clip: float = Field(1.0, gt=0, description="largest norm of the gradient")
 
@@ -82,6 +85,8 @@ def nested(settings: Mapping[str, Any]) -> dict[str, Any]:
         node = tree
         for parent in parents:
             node = node.setdefault(parent, {})
+            if not isinstance(node, dict):
+                raise GenrankError(f"{path}: {parent} is a value, not a group of fields")
         node[last] = value
     return tree
 
@@ -111,8 +116,10 @@ def _explain(item: Mapping[str, Any]) -> str:
     kinds = {"generative", "dlrm", "rates"}
     path = ".".join(str(part) for part in item["loc"] if part not in kinds)
     if item["type"] == "extra_forbidden":
-        return f"{path} does not exist for this model"
+        return f"{path} does not exist" + (" for this model" if path.startswith("model.") else "")
     message = item["msg"].removeprefix("Value error, ")
+    if isinstance(item["input"], Mapping):  # the whole section is at fault, not one value
+        return f"{path}: {message}" if path else message
     return f"{path} = {item['input']!r}: {message}" if path else message
 
 
@@ -127,4 +134,4 @@ def _merge(tree: dict[str, Any], other: Mapping[str, Any]) -> None:
         if isinstance(value, Mapping) and isinstance(tree.get(key), dict):
             _merge(tree[key], value)
         else:
-            tree[key] = value
+            tree[key] = copy.deepcopy(value)

@@ -41,6 +41,13 @@ class Progress:
     epochs: list[Epoch] = field(default_factory=list)
 
     @property
+    def loss(self) -> float:
+        """Mean training loss of this epoch so far, or of the last one between epochs."""
+        if self.step:
+            return self.loss_sum / self.step
+        return self.epochs[-1]["train_loss"] if self.epochs else 0.0
+
+    @property
     def events_per_s(self) -> float:
         """Candidates trained on, per second of training."""
         return self.events / self.train_s if self.train_s else 0.0
@@ -131,13 +138,13 @@ class Trainer:
             self.model, self.prepared.valid, self.prepared.schema.kinds, self.device
         )
         valid_auc = main_auc(self.prepared, rows, scores)
-        if valid_auc > progress.best_auc:
+        if progress.best_epoch < 0 or valid_auc > progress.best_auc:
             progress.best_auc, progress.best_epoch = valid_auc, progress.epoch
             self.weights = _copy(self.model)
         progress.epochs.append(
             {
                 "epoch": progress.epoch,
-                "train_loss": progress.loss_sum / max(1, progress.step),
+                "train_loss": progress.loss,
                 "valid_auc": valid_auc,
                 "train_s": progress.train_s,
                 "valid_s": time.perf_counter() - begun,

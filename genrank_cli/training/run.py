@@ -76,7 +76,7 @@ def finished(cell: Cell, runs: Path) -> Record | None:
         record: Record = json.loads(file.read_text())
     except ValueError:
         raise data_error(f"{file} is damaged", f"delete {file.parent} and run again") from None
-    return record
+    return record | {"folder": str(file.parent)}
 
 
 def run_cell(
@@ -97,6 +97,8 @@ def run_cell(
     if done is not None:
         return done
     folder.mkdir(parents=True, exist_ok=True)
+    for leftover in folder.glob(".*.tmp"):  # of a process that was killed while it wrote
+        leftover.unlink()
     described = {"seed": cell.seed, "data_hash": cell.data_hash, "store": str(store.path)}
     write_json(folder / "config.json", cell.config.model_dump(mode="json") | {"run": described})
     write_json(folder / "environment.json", environment())
@@ -211,8 +213,9 @@ def load_run(folder: Path) -> tuple[ExperimentConfig, Record, dict[str, torch.Te
         described = tree.pop("run")
         weights = load_file(folder / "weights.safetensors")
     except FileNotFoundError as error:
+        missing = Path(error.filename).name if error.filename else "weights.safetensors"
         raise data_error(
-            f"{folder} is not a finished run: {Path(error.filename).name} is missing",
+            f"{folder} is not a finished run: {missing} is missing",
             "runs are listed by: ls results/runs",
         ) from None
     except Exception as error:

@@ -31,6 +31,4 @@ def start(seed: int, threads: int | None) -> None:
     """Set the number of threads and seed torch: every run begins here."""
     if threads is not None:
         torch.set_num_threads(threads)
-    # Attention weights divided by N leave gradients so small that denormals would slow the CPU.
-    torch.set_flush_denormal(True)
     torch.manual_seed(seed)

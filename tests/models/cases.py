@@ -48,7 +48,7 @@ def model_config(name: str, **model: Any) -> ModelConfig:
     else:
         if attention.pop("embeddings", False):
             settings["embeddings"] = {"position": True, "request": True, "gap": True}
-        settings["attention"] = attention
+        settings |= {"blocks": 2, "heads": 2, "attention": attention}
     return layered(preset, "tiny", {"model": settings}, {"model": model}).model
 
 

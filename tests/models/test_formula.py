@@ -63,9 +63,9 @@ def psi(actions: int, weights: dict[str, Array]) -> Array:
     return np.asarray(weights["action.seen"] + np.sum([np.zeros(16), *taken], axis=0))
 
 
-def block(x: Array, name: str, weights: dict[str, Array], norm: int, heads: int = 2) -> Array:
+def block(x: Array, name: str, weights: dict[str, Array], norm: int, factor: float) -> Array:
     """X + W_o(LN(A V) ⊙ U) over a causal sequence [T, d]."""
-    width = x.shape[1]
+    width, heads = x.shape[1], 2
     projected = [
         silu(linear(layer_norm(row, weights, f"{name}.norm_in", 1e-6), weights, f"{name}.uvqk"))
         for row in x
@@ -77,13 +77,15 @@ def block(x: Array, name: str, weights: dict[str, Array], norm: int, heads: int 
         for h in range(heads):
             cut = slice(h * width // heads, (h + 1) * width // heads)
             for j in range(i + 1):
-                attended[cut] += silu(q[i, cut] @ k[j, cut]) / norm * v[j, cut]
+                attended[cut] += silu(q[i, cut] @ k[j, cut] * factor) / norm * v[j, cut]
         gated = layer_norm(attended, weights, f"{name}.norm_out", 1e-6) * u[i]
         out[i] += linear(gated, weights, f"{name}.out")
     return out
 
 
-def transcription(model: nn.Module, batch: Any, store: MemoryStore, candidate: int) -> Array:
+def transcription(
+    model: nn.Module, batch: Any, store: MemoryStore, candidate: int, factor: float
+) -> Array:
     """Outputs [K] of one candidate of a batch of one sample."""
     weights = {name: value.numpy() for name, value in model.state_dict().items()}
     tokens = []
@@ -91,24 +93,26 @@ def transcription(model: nn.Module, batch: Any, store: MemoryStore, candidate: i
         tokens += [phi(batch.history, i, store, weights), psi(int(batch.actions[i]), weights)]
     x = np.stack([*tokens, phi(batch.candidates, candidate, store, weights)])
     for number in range(2):
-        x = block(x, f"blocks.{number}", weights, norm=40 * 2 + 1)
+        x = block(x, f"blocks.{number}", weights, norm=40 * 2 + 1, factor=factor)
     hidden = linear(layer_norm(x[-1], weights, "head.0", 1e-5), weights, "head.1")
     return linear(silu(hidden), weights, "output")
 
 
+@pytest.mark.parametrize("scale", ["none", "rsqrt"])
 @pytest.mark.parametrize("backend", ["reference", "blockwise"])
 @pytest.mark.parametrize("organization", ["packed", "grouped"])
-def test_hstu_is_the_formula(organization: str, backend: str) -> None:
-    attention = {"bias": "none", "backend": backend}
+def test_hstu_is_the_formula(organization: str, backend: str, scale: str) -> None:
+    attention = {"bias": "none", "backend": backend, "scale": scale}
     model = make_model("hstu-none", LOG, attention=attention).double()
     batcher = make_batcher(LOG, organization)
     for table in model.modules():  # the frozen content comes as float32
         if hasattr(table, "content"):
             table.content = table.content.double()
+    factor = 8**-0.5 if scale == "rsqrt" else 1.0  # two heads of 8
     for sample in (0, 2, len(batcher.samples) - 1):
         chosen = np.array([sample])
         batch = batcher.batch(chosen)
         found = scores(model, batcher, chosen)
         for place, row in enumerate(batch.rows.tolist()):
-            expected = transcription(model, batch, LOG, place)
+            expected = transcription(model, batch, LOG, place, factor)
             assert found[row].numpy() == pytest.approx(expected, rel=1e-10, abs=1e-12)

@@ -36,7 +36,9 @@ def small_store(seed: int = 0) -> MemoryStore:
 def small_config(model: str = "genrank", **training: Any) -> ExperimentConfig:
     """Dropout is on: what a resumed run draws must be what it would have drawn."""
     sizes: dict[str, Any] = {"width": 8, "dropout": 0.2}
-    sizes |= {"hidden": [8], "attention_hidden": 4} if model == "dlrm" else {"blocks": 1}
+    sizes |= (
+        {"hidden": [8], "attention_hidden": 4} if model == "dlrm" else {"blocks": 1, "heads": 2}
+    )
     layer = {
         "data": {"dataset": "memory", "samples": {"history": 10, "window": 12}},
         "model": {} if model == "rates" else sizes,

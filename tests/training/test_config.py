@@ -78,7 +78,7 @@ def test_a_resolved_configuration_reads_back_as_itself() -> None:
         ("training.epochs", 0, "training.epochs = 0: .*greater than or equal to 1"),
         ("training", 3, "training = 3: "),
         ("model.dropout", 1.0, "model.dropout = 1.0: .*less than 1"),
-        ("model.width", 63, "width 63 is not a multiple of heads 2"),
+        ("model.width", 1, "width 1 is not a multiple of heads"),
         ("model.attention.history", "ful", "model.attention.history = 'ful': .*'causal'"),
         ("data.samples.organization", "packd", "data.samples.organization = 'packd': unknown"),
         ("model.organization", "interleavd", "model.organization = 'interleavd': .*interleaved"),

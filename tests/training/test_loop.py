@@ -74,9 +74,9 @@ def test_a_run_resumed_after_any_step_ends_with_the_same_bits(model: str) -> Non
     per_epoch = whole.steps + 1  # an epoch's end is observed, too
     assert whole.steps >= 4
     for after in (1, whole.steps - 1, whole.steps, per_epoch, per_epoch + 2, 3 * per_epoch - 1):
-        resumed = small_trainer(model)
-        torch.rand(7)  # whatever the new process drew before
-        resumed.load_state(interrupted_state(model, after))
+        state = interrupted_state(model, after)
+        resumed = small_trainer(model)  # a new process: it draws its own first weights
+        resumed.load_state(state)
         resumed.fit()
         assert_equal_weights(whole, resumed)
         assert resumed.progress.best_auc == whole.progress.best_auc
@@ -89,8 +89,9 @@ def test_sparse_tables_resume_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("genrank_cli.models.embeddings.SPARSE_ROWS", 10)
     whole = small_trainer()
     whole.fit()
+    state = interrupted_state("genrank", 3)
     resumed = small_trainer()
-    resumed.load_state(interrupted_state("genrank", 3))
+    resumed.load_state(state)
     resumed.fit()
     assert_equal_weights(whole, resumed)
 
