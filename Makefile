@@ -3,8 +3,7 @@
 
 PYTHON ?= python3
 VENV ?= .venv
-JOB ?= ablate --component bias --variants rab,none,tables,embeddings+alibi --seeds 0-2 \
-  --set training.epochs=3 --rounds 8 --jobs 2 --threads 1
+JOB ?= ablate --component bias --variants rab,none,tables,embeddings+alibi --seeds 0-2 --set training.epochs=3 --rounds 8 --jobs 2 --threads 1
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check install --constraint constraints.txt

@@ -27,9 +27,7 @@ class GenrankError(Exception):
     what to do next. Shown without a traceback unless ``--debug`` is given.
     """
 
-    def __init__(
-        self, message: str, hint: str = "", exit_code: ExitCode = ExitCode.USAGE
-    ) -> None:
+    def __init__(self, message: str, hint: str = "", exit_code: ExitCode = ExitCode.USAGE) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint

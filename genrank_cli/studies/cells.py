@@ -23,7 +23,6 @@ from genrank_cli.studies.plan import Row
 from genrank_cli.training.loop import Trainer
 from genrank_cli.training.run import Record, finished, run_cell
 
-
 log = logging.getLogger(__name__)
 
 
