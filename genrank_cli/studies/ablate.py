@@ -19,7 +19,7 @@ from genrank_cli.studies.study import Study
 from genrank_cli.training.environment import environment
 from genrank_cli.training.prepare import prepare
 from genrank_cli.training.run import finished
-from genrank_cli.training.runtime import resolve_device
+from genrank_cli.training.runtime import resolve_device, start
 
 #: What of the environment decides a speed.
 MACHINE = ("cpu", "cores_usable", "torch", "cuda")
@@ -65,6 +65,7 @@ class Planned:
 def plan(request: Request) -> Planned:
     """Check everything that can be checked before the long work."""
     device = resolve_device(request.device)
+    start(0, request.threads)  # so that the environment block says what the runs use
     rows = plan_rows(
         request.study,
         request.dataset,
