@@ -14,8 +14,9 @@ SOURCES := genrank_cli tests
 run: $(VENV)/installed
 	@$(BIN)/genrank $(JOB)
 
+# The models of the tests are too small for a second thread, which would only fight with other work.
 test: $(VENV)/installed-dev
-	@$(BIN)/python -m pytest -m "not gpu"
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not gpu"
 
 lint: $(VENV)/installed-dev
 	@$(BIN)/ruff check $(SOURCES)
