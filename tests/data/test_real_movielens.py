@@ -52,7 +52,7 @@ def test_ml_100k_rows_are_those_of_the_file(home: Path) -> None:
 def test_ml_100k_split(home: Path) -> None:
     split = describe(build_store(load_card("ml-100k"), RAW).store)["split"]
     assert split["name"] == "user-temporal"
-    assert abs(split["train_part"]["share"] - 0.7) < 0.02
+    assert abs(split["train_part"]["share"] - 0.78) < 0.02
     assert abs(split["test_part"]["share"] - 0.2) < 0.02
 
 
