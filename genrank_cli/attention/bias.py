@@ -12,6 +12,7 @@ Legend: T tokens, N independent tiles, R rows and K keys of a tile, H heads.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
@@ -74,16 +75,18 @@ class Bias:
         return Places(self.position[index], self.time[index])
 
 
-class BiasModule(nn.Module):
+class BiasModule(nn.Module, ABC):
     """Holds a bias's tensors; called once per layer and batch."""
 
     form = "fused"
 
+    @abstractmethod
     def rule(self) -> BiasRule:
-        raise NotImplementedError
+        """How the bias is computed."""
 
+    @abstractmethod
     def tensors(self) -> tuple[Tensor, ...]:
-        raise NotImplementedError
+        """What the rule reads: learned tables, slopes."""
 
     def forward(self, position: Tensor, time: Tensor) -> Bias:
         """``position`` int64 [T], ``time`` float64 [T] → the batch's `Bias`."""
