@@ -80,9 +80,10 @@ def plot_differences(
     ordered = [row for row in rows if not row.is_reference] + [r for r in rows if r.is_reference]
     base = next((row for row in rows if row.is_base), None)
     panels = [_draw_auc]
-    if any(row.delta for row in ordered):
+    variants = [row for row in ordered if not row.is_reference]
+    if any(row.delta for row in variants):
         panels.append(_draw_delta)
-    if any(row.speed for row in ordered):
+    if any(row.speed for row in variants):
         panels.append(_draw_speed)
     with _figure(3.1 * len(panels) + 1.2, 1.7 + 0.36 * len(ordered)) as figure:
         axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
