@@ -46,3 +46,12 @@ def unknown_name(kind: str, name: str, known: Iterable[str], hint: str = "") -> 
     message = f"unknown {kind} {name!r}; allowed: {', '.join(names)}"
     suggestion = f"did you mean {close[0]!r}?" if close else ""
     return GenrankError(message, " ".join(part for part in (suggestion, hint) if part))
+
+
+def one_of(kind: str, name: str, known: Iterable[str]) -> str:
+    """``name`` where it is known; else a ValueError that lists the names and the nearest."""
+    names = list(known)
+    if name not in names:
+        error = unknown_name(kind, name, names)
+        raise ValueError(f"{error.message}. {error.hint}".removesuffix(". "))
+    return name

@@ -23,7 +23,7 @@ from pydantic import Field, field_validator
 
 from genrank_cli.data.card import Frozen
 from genrank_cli.data.store import Store
-from genrank_cli.errors import unknown_name
+from genrank_cli.errors import one_of
 
 Indices = NDArray[np.int64]
 
@@ -39,9 +39,7 @@ class SampleConfig(Frozen):
     @field_validator("organization")
     @classmethod
     def _known(cls, name: str) -> str:
-        if name not in ORGANIZATIONS:
-            raise ValueError(unknown_name("sample organization", name, ORGANIZATIONS).message)
-        return name
+        return one_of("sample organization", name, ORGANIZATIONS)
 
     @property
     def longest_history(self) -> int:

@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from genrank_cli.data.card import Frozen
-from genrank_cli.errors import unknown_name
-
-
-def one_of(kind: str, name: str, known: Iterable[str]) -> str:
-    """``name`` where it is known; else a ValueError that lists the names and the nearest."""
-    names = list(known)
-    if name not in names:
-        error = unknown_name(kind, name, names)
-        raise ValueError(f"{error.message}. {error.hint}".removesuffix(". "))
-    return name
+from genrank_cli.errors import one_of
 
 
 class FeatureConfig(Frozen):
