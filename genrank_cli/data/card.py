@@ -10,34 +10,34 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, Field, StringConstraints, ValidationError
 from pydantic import model_validator as validator
 
+from genrank_cli.data.declare import Buckets, ColumnName, ContentSpec, Frozen, WindowSpec
 from genrank_cli.errors import ExitCode, GenrankError, data_error, unknown_name
 from genrank_cli.paths import packaged
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
-ColumnName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
 Hex = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]+$")]
 
 Options = TypeVar("Options", bound=BaseModel)
 
 # Sections that `genrank data build --set section.key=value` may change.
-OVERRIDABLE = ("options", "requests", "split")
+OVERRIDABLE = ("options", "requests", "split", "tasks", "numbers", "content", "windows")
 # Wording and download locations do not change the events, so they do not change the hash either.
-_NOT_HASHED = {"title", "description", "homepage", "licence", "citation", "download"}
-
-
-class Frozen(BaseModel):
-    """Base of every declaration: immutable, unknown keys refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+_NOT_HASHED = {"title", "description", "homepage", "licence", "citation", "downloads"}
 
 
 class Download(Frozen):
-    """The official archive. At least one checksum, unless its publisher gives none."""
+    """An official archive (zip, tar.gz), or a plain file. Checksums where its publisher gives any.
+
+    ``file``: the key of the one file that this is, where it is not an archive. ``optional``: the
+    build goes on without it when it cannot be had.
+    """
 
     url: str
+    file: str | None = None
+    optional: bool = False
     md5: Hex | None = None
     sha256: Hex | None = None
     bytes: int | None = None
@@ -102,12 +102,15 @@ class Card(Frozen):
     licence: str
     citation: str = ""
     source: str
-    download: Download | None = None
-    files: dict[str, FileSpec] = {}
+    downloads: tuple[Download, ...] = ()
+    files: dict[str, FileSpec] = Field(default_factory=dict)
     requests: RequestRule
     tasks: Annotated[tuple[Task, ...], Field(min_length=1)]
     split: SplitSpec
-    options: dict[str, Any] = {}
+    numbers: dict[Literal["user", "item", "event"], dict[ColumnName, Buckets]] = Field(default_factory=dict)
+    content: ContentSpec | None = None
+    windows: WindowSpec | None = None
+    options: dict[str, Any] = Field(default_factory=dict)
 
     @validator(mode="after")
     def _task_names_differ(self) -> Card:
@@ -158,10 +161,13 @@ def override(card: Card, settings: Mapping[str, Any]) -> Card:
     for section, changes in settings.items():
         if section not in OVERRIDABLE:
             raise unknown_name("section of a card to change", section, OVERRIDABLE)
+        if section == "tasks":  # a list: replaced as a whole
+            fields[section] = changes
+            continue
         if not isinstance(changes, Mapping):
             message = f"{section}={changes!r}: {section} is a table, not a value"
             raise GenrankError(message, f"set one of its keys: {section}.KEY=VALUE")
-        fields[section] = _merged(fields[section], changes)
+        fields[section] = _merged(fields[section] or {}, changes)
     return _validate(fields, f"settings of {card.name}", ExitCode.USAGE)
 
 

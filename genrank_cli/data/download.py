@@ -38,10 +38,10 @@ def download(card: Card, verify: bool, report: Report) -> Path:
     with suppress(GenrankError):
         find(card, folder)
         return folder
-    if card.download is None:
+    if not card.downloads:
         raise data_error(f"{card.name} has no download", "give its files with --raw-dir")
     folder.mkdir(parents=True, exist_ok=True)
-    archive = _retrieve(card.download, folder, verify, report)
+    archive = _retrieve(card.downloads[0], folder, verify, report)
     _unpack(archive, card, folder)
     archive.unlink()
     return folder

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
-from genrank_cli.data.card import Frozen
+from genrank_cli.data.declare import Frozen
 from genrank_cli.data.store import Store
 from genrank_cli.errors import one_of
 

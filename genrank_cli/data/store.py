@@ -28,7 +28,8 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import ValidationError
 
-from genrank_cli.data.card import Frozen, SplitSpec, Task, canonical_hash, problems
+from genrank_cli.data.card import SplitSpec, Task, canonical_hash, problems
+from genrank_cli.data.declare import Frozen
 from genrank_cli.errors import data_error
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from genrank_cli.data.card import Frozen
+from genrank_cli.data.declare import Frozen
 from genrank_cli.errors import one_of
 
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from genrank_cli.data.card import Frozen
+from genrank_cli.data.declare import Frozen
 
 EffectKind = Literal["difference", "ratio"]
 

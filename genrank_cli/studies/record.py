@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from pydantic import ConfigDict
 
-from genrank_cli.data.card import Frozen
+from genrank_cli.data.declare import Frozen
 from genrank_cli.data.store import Store
 from genrank_cli.metrics.bootstrap import bootstrap_users
 from genrank_cli.metrics.intervals import Interval, geometric_ratio, paired_t

@@ -19,7 +19,8 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
-from genrank_cli.data.card import Frozen, canonical_hash
+from genrank_cli.data.card import canonical_hash
+from genrank_cli.data.declare import Frozen
 from genrank_cli.errors import GenrankError, unknown_name
 from genrank_cli.paths import packaged
 from genrank_cli.studies.claims import Claim

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import Field, ValidationError, model_validator
 
-from genrank_cli.data.card import Frozen
+from genrank_cli.data.declare import Frozen
 from genrank_cli.data.samples import SampleConfig
 from genrank_cli.errors import GenrankError
 from genrank_cli.models.config import GenerativeConfig, ModelConfig

@@ -42,8 +42,8 @@ def test_every_shipped_card_is_valid_and_named_like_its_file() -> None:
 
 def test_every_download_has_a_checksum() -> None:
     for card in list_cards():
-        if card.download:
-            assert card.download.md5 or card.download.sha256, card.name
+        for download in card.downloads:
+            assert download.md5 or download.sha256, card.name
 
 
 def test_hash_depends_on_what_decides_the_events_only() -> None:

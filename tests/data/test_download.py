@@ -75,7 +75,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
 
 
 def card_of(site: Site, **checksum: str) -> Card:
-    return movielens_card("100k", download={"url": site.url, **checksum})
+    return movielens_card("100k", downloads=[{"url": site.url, **checksum}])
 
 
 def md5(body: bytes) -> str:
@@ -162,7 +162,7 @@ def test_server_error(status: int, home: Path, site: Site) -> None:
 
 
 def test_no_server(home: Path) -> None:
-    card = movielens_card("100k", download={"url": "http://127.0.0.1:9/tiny.zip"})
+    card = movielens_card("100k", downloads=[{"url": "http://127.0.0.1:9/tiny.zip"}])
     with pytest.raises(GenrankError, match="download failed"):
         build_store(card)
     assert not (home / card.name).exists()
@@ -184,14 +184,14 @@ def test_archive_that_is_none(home: Path, site: Site) -> None:
 
 def test_archive_without_a_file(home: Path, site: Site) -> None:
     files = {"ratings": {"path": "u.data"}, "more": {"path": "more.csv"}}
-    card = movielens_card("100k", files=files, download={"url": site.url})
+    card = movielens_card("100k", files=files, downloads=[{"url": site.url}])
     with pytest.raises(GenrankError, match=r"tiny\.zip holds no more\.csv"):
         download(card, True, quiet)
 
 
 def test_optional_file_may_be_absent_from_the_archive(home: Path, site: Site) -> None:
     files = {"ratings": {"path": "u.data"}, "users": {"path": "no.user", "optional": True}}
-    card = movielens_card("100k", files=files, download={"url": site.url})
+    card = movielens_card("100k", files=files, downloads=[{"url": site.url}])
     store = build_store(card).store
     assert store.manifest.counts.events == 8
     assert list(store.manifest.sources) == ["u.data"]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
@@ -26,14 +27,21 @@ class RawTables:
 
     ``events``: ``user``, ``item`` (integers or text), ``timestamp`` (seconds since 1970),
     optionally ``request`` (raw id, unique within a user), ``action.<name>`` (0/1),
-    ``task.<name>`` (number), ``truth.<name>`` (number), ``context.<name>`` (raw value).
-    ``users`` and ``items``: ``user`` or ``item``, and ``field.<name>`` (raw value; a list column
-    holds several); items may have ``content``, an array of numbers of one width.
+    ``task.<name>`` (number), ``truth.<name>`` (number), ``context.<name>`` (raw category),
+    ``number.<name>`` (a number known at the request; null or NaN = missing), ``apart`` (bool: part
+    of the history, but never trained on; evaluated apart, such as randomly exposed items), and
+    ``quirk.<name>`` (bool: a peculiarity of the row that is counted, reported, and forgotten).
+    ``users`` and ``items``: ``user`` or ``item``, ``field.<name>`` (raw category; a list column
+    holds several), ``number.<name>`` (as above) and ``statistic.<name>`` (a number that sums up a
+    period of the log, test period included: it leaks); items may have ``content``, an array of
+    numbers of one width.
+    ``quirks``: further counts for the report, such as rows that a reader had to leave out.
     """
 
     events: pl.LazyFrame
     users: pl.LazyFrame | None = None
     items: pl.LazyFrame | None = None
+    quirks: Mapping[str, int] = field(default_factory=dict)
 
 
 class Reader(Protocol):

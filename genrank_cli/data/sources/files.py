@@ -62,11 +62,11 @@ def checksums(card: Card, raw_dir: Path, verify: bool = True) -> dict[str, str]:
 
 
 def _where_to_get(card: Card) -> str:
-    if card.download is None:
+    if not card.downloads:
         return "give its folder with --raw-dir"
     return (
         "build without --raw-dir to download it, or get it from "
-        f"{card.homepage or card.download.url} and name its folder with --raw-dir"
+        f"{card.homepage or card.downloads[0].url} and name its folder with --raw-dir"
     )
 
 

@@ -15,7 +15,8 @@ from typing import Literal
 
 import polars as pl
 
-from genrank_cli.data.card import Card, Frozen, parse_options
+from genrank_cli.data.card import Card, parse_options
+from genrank_cli.data.declare import Frozen
 from genrank_cli.data.sources import RawTables
 from genrank_cli.data.sources.files import (
     Number,
