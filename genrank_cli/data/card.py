@@ -107,7 +107,9 @@ class Card(Frozen):
     requests: RequestRule
     tasks: Annotated[tuple[Task, ...], Field(min_length=1)]
     split: SplitSpec
-    numbers: dict[Literal["user", "item", "event"], dict[ColumnName, Buckets]] = Field(default_factory=dict)
+    numbers: dict[Literal["user", "item", "event"], dict[ColumnName, Buckets]] = Field(
+        default_factory=dict
+    )
     content: ContentSpec | None = None
     windows: WindowSpec | None = None
     options: dict[str, Any] = Field(default_factory=dict)
