@@ -22,7 +22,8 @@ class Events:
     request           int64 [n]   distinct requests since the start of the sample
     gap               float32 [n] seconds between the event's request and the user's request before
                                   it; −1 for a user's first request
-    context           int64 [n, C] codes, 0 = missing
+    context           int64 [n, C] codes, 0 = missing: context columns, then numbers in buckets,
+                                  then window statistics in buckets
     """
 
     item: Tensor

@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import re
+import shutil
+from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
 from genrank_cli.data.card import Card, list_cards, load_card
+from genrank_cli.data.declare import WindowSpec
 from genrank_cli.data.download import download
 from genrank_cli.data.events import EventSummary, write_events
 from genrank_cli.data.invariants import first_problem
 from genrank_cli.data.progress import Report, quiet
-from genrank_cli.data.sidetables import SideSummary, content_record, hash_side, write_side
+from genrank_cli.data.sidetables import (
+    SideSummary,
+    choose_buckets,
+    content_record,
+    side_hash,
+    write_content,
+    write_side,
+)
 from genrank_cli.data.sources import RawTables, read
-from genrank_cli.data.sources.files import checksums, find
+from genrank_cli.data.sources.files import checksums, find_all
 from genrank_cli.data.staging import Stage, stage
 from genrank_cli.data.store import BUILD_VERSION, CONTENT, Counts, FileRecord, Manifest, Store
+from genrank_cli.data.vocabulary import Vocabulary
 from genrank_cli.data.workspace import check_replaceable, publish, require_space, workspace
 from genrank_cli.errors import GenrankError, data_error
 from genrank_cli.paths import store_path
@@ -52,6 +64,7 @@ def build_store(
     """
     target = store_path(_checked_name(name or card.name))
     check_replaceable(target)
+    resolved_windows(card)  # a wrong task is refused before the long work
     existing = None if force else _existing(target, card)
     if existing is not None and raw_dir is None:
         return Built(existing, fresh=False)
@@ -59,15 +72,15 @@ def build_store(
     if card.files:
         raw_dir = download(card, verify, report) if raw_dir is None else _folder(raw_dir)
         sources = checksums(card, raw_dir, verify)
-        raw_bytes = sum(file.stat().st_size for file in find(card, raw_dir).values())
+        files = itertools.chain.from_iterable(find_all(card, raw_dir).values())
+        raw_bytes = sum(file.stat().st_size for file in files)
         require_space(target.parent, STAGED_TO_RAW * raw_bytes, "building")
     if existing is not None:
         _check_same_sources(existing, sources)
         return Built(existing, fresh=False)
-    report("reading events", 0, 0)
     tables = read(card, raw_dir)
     with workspace(target) as folder:
-        _write(folder, target.name, card, tables, sources, report)
+        _write(folder, target.name, card, tables, raw_dir, sources, report)
         publish(folder, target)
     return Built(Store.open(target), fresh=True)
 
@@ -77,6 +90,8 @@ def ensure_store(name: str, raw_dir: Path | None = None, report: Report = quiet)
 
     Raises `GenrankError`: 2 for an unknown name, 5 when the store must be built by hand first.
     """
+    if name.endswith(".toml"):  # a card of the user's own: its store has the card's name
+        name = load_card(name).name
     path = store_path(_checked_name(name))
     if path.exists():
         return _opened(path)
@@ -145,22 +160,71 @@ def _write(
     name: str,
     card: Card,
     tables: RawTables,
+    raw_dir: Path | None,
     sources: dict[str, str],
     report: Report,
 ) -> None:
-    staged = stage(tables.events, card, folder / "stage.arrow")
+    runs = folder / "runs"
+    staged = stage(tables, card, runs, report)
     require_space(folder, staged.events * staged.row_bytes, "writing the events")
     events = write_events(staged, card, folder, report)
-    staged.path.unlink()
-    users = write_side(tables.users, "user", staged.users, folder)
-    items = write_side(tables.items, "item", staged.items, folder)
-    manifest = _manifest(name, card, staged, events, users, items, sources)
+    shutil.rmtree(runs)
+    users = write_side(tables.users, "user", staged.users, card.numbers.get("user", {}), folder)
+    items = write_side(tables.items, "item", staged.items, card.numbers.get("item", {}), folder)
+    width = _write_content(card, raw_dir, staged.items, folder) or items.content_width
+    quirks = Counter(staged.quirks)
+    quirks.update(tables.quirks)
+    manifest = _manifest(name, card, staged, events, users, items)
+    manifest = manifest.model_copy(
+        update={"sources": sources, "quirks": dict(quirks), "content_width": width}
+    )
+    manifest = _with_windows(manifest, folder, report)
     manifest = _with_side_files(manifest, folder)
     manifest.write(folder)
     report("checking", 0, 0)
     problem = first_problem(Store.open(folder))
     if problem is not None:
         raise data_error(f"{card.name}: {problem.invariant}: {problem.detail}")
+
+
+def _write_content(card: Card, raw_dir: Path | None, items: Vocabulary, folder: Path) -> int:
+    """Write the content vectors that the card declares; their width, 0 without any."""
+    if card.content is None:
+        return 0
+    if raw_dir is None:
+        raise data_error(f"{card.name}: content vectors come from raw files, and there are none")
+    if (folder / CONTENT).exists():
+        hint = "leave [content] out of the card"
+        raise data_error(f"{card.name}: the source gives content vectors of its own", hint)
+    from genrank_cli.data.content import content_vectors
+
+    content = content_vectors(card, raw_dir, items.values)
+    write_content(content, folder)
+    return content.shape[1]
+
+
+def resolved_windows(card: Card) -> WindowSpec | None:
+    """The card's window statistics with the tasks that they mean: all binary ones by default."""
+    spec = card.windows
+    if spec is None:
+        return None
+    binary = tuple(task.name for task in card.tasks if task.kind == "binary")
+    unknown = [name for name in spec.tasks if name not in binary]
+    if unknown:
+        allowed = ", ".join(binary) or "none"
+        message = f"windows.tasks names {unknown[0]!r}; the binary tasks are: {allowed}"
+        raise GenrankError(f"{card.name}: {message}")
+    return spec.model_copy(update={"tasks": spec.tasks or binary})
+
+
+def _with_windows(manifest: Manifest, folder: Path, report: Report) -> Manifest:
+    """``manifest`` with the columns of the window statistics, which are written here."""
+    if manifest.windows is None:
+        return manifest
+    from genrank_cli.data.windows import write_windows
+
+    written = write_windows(Store(folder, manifest), manifest.windows, folder, report)
+    return manifest.model_copy(update={"files": manifest.files | written})
 
 
 def _manifest(
@@ -170,49 +234,58 @@ def _manifest(
     events: EventSummary,
     users: SideSummary,
     items: SideSummary,
-    sources: dict[str, str],
 ) -> Manifest:
-    """The manifest, but for the side tables' files and the content hash."""
+    """The manifest, but for raw files, quirks, later files and the content hash."""
+    buckets = card.numbers.get("event", {})
     return Manifest(
         name=name,
         dataset_version=card.version,
         build_version=BUILD_VERSION,
         card_hash=card.hash,
         content_hash="",
-        counts=Counts(
-            events=events.events,
-            users=len(staged.users),
-            items=len(staged.items),
-            requests=events.requests,
-            dropped_duplicates=events.duplicates,
-            dropped_users=users.dropped,
-            dropped_items=items.dropped,
-            unlisted_users=users.unlisted,
-            unlisted_items=items.unlisted,
-        ),
+        counts=_counts(staged, events, users, items),
         actions=staged.actions,
         tasks=list(card.tasks),
         context={name: vocabulary.size for name, vocabulary in staged.contexts.items()},
         user_fields=users.fields,
         item_fields=items.fields,
-        content_width=items.content_width,
+        event_numbers=choose_buckets(staged.numbers, buckets, "event"),
+        user_numbers=users.numbers,
+        item_numbers=items.numbers,
+        content_width=0,
+        windows=resolved_windows(card),
+        apart=staged.apart,
         truth=bool(staged.truths),
         request_rule=str(card.requests),
         split=card.split,
         time=events.time,
-        sources=sources,
+        quirks={},
+        sources={},
         options=card.options,
         files=events.files,
     )
 
 
+def _counts(staged: Stage, events: EventSummary, users: SideSummary, items: SideSummary) -> Counts:
+    return Counts(
+        events=events.events,
+        users=len(staged.users),
+        items=len(staged.items),
+        requests=events.requests,
+        dropped_duplicates=events.duplicates,
+        dropped_users=users.dropped,
+        dropped_items=items.dropped,
+        unlisted_users=users.unlisted,
+        unlisted_items=items.unlisted,
+    )
+
+
 def _with_side_files(manifest: Manifest, folder: Path) -> Manifest:
     """``manifest`` with the files of the side tables and the content hash filled in."""
-    store = Store(folder, manifest)
     files = dict(manifest.files)
-    for file, table in (("users.arrow", store.users), ("items.arrow", store.items)):
+    for file in ("users.arrow", "items.arrow"):
         size = (folder / file).stat().st_size
-        files[file] = FileRecord(bytes=size, sha256=hash_side(table))
+        files[file] = FileRecord(bytes=size, sha256=side_hash(folder, file, manifest))
     if manifest.content_width:
         files[CONTENT] = content_record(folder)
     complete = manifest.model_copy(update={"files": files})

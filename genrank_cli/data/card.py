@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import tomllib
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, TypeVar
+from urllib.parse import unquote, urlsplit
 
 from pydantic import BaseModel, Field, StringConstraints, ValidationError
 from pydantic import model_validator as validator
 
 from genrank_cli.data.declare import Buckets, ColumnName, ContentSpec, Frozen, WindowSpec
+from genrank_cli.data.mapping import ColumnMap
+from genrank_cli.data.split_spec import SplitSpec, changed
 from genrank_cli.errors import ExitCode, GenrankError, data_error, unknown_name
 from genrank_cli.paths import packaged
 
@@ -23,7 +25,18 @@ Hex = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]+$")]
 Options = TypeVar("Options", bound=BaseModel)
 
 # Sections that `genrank data build --set section.key=value` may change.
-OVERRIDABLE = ("options", "requests", "split", "tasks", "numbers", "content", "windows")
+OVERRIDABLE = (
+    "options",
+    "requests",
+    "split",
+    "tasks",
+    "numbers",
+    "content",
+    "windows",
+    "columns",
+)
+#: What an archive may be called.
+ARCHIVES = (".zip", ".tar.gz", ".tgz")
 # Wording and download locations do not change the events, so they do not change the hash either.
 _NOT_HASHED = {"title", "description", "homepage", "licence", "citation", "downloads"}
 
@@ -32,23 +45,57 @@ class Download(Frozen):
     """An official archive (zip, tar.gz), or a plain file. Checksums where its publisher gives any.
 
     ``file``: the key of the one file that this is, where it is not an archive. ``optional``: the
-    build goes on without it when it cannot be had.
+    build goes on without it when it cannot be had. ``bytes``: its size.
     """
 
-    url: str
+    url: Annotated[str, StringConstraints(pattern=r"^https?://[^/]+/.*[^/]$")]
     file: str | None = None
     optional: bool = False
-    md5: Hex | None = None
-    sha256: Hex | None = None
-    bytes: int | None = None
+    md5: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")] | None = None
+    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] | None = None
+    bytes: Annotated[int, Field(gt=0)] | None = None
+
+    @validator(mode="after")
+    def _kind_is_known(self) -> Download:
+        if self.filename in {".", ".."} or "\\" in self.filename:
+            raise ValueError(f"{self.url} ends in no file name")
+        if self.file is None and not self.filename.lower().endswith(ARCHIVES):
+            message = f"{self.filename!r} is no archive ({', '.join(ARCHIVES)})"
+            raise ValueError(f"{message}; a plain file needs `file`, the key of that file")
+        return self
+
+    @property
+    def filename(self) -> str:
+        """The last part of the URL's path: ``.../a.zip?download=1`` → ``a.zip``."""
+        return unquote(urlsplit(self.url).path).rpartition("/")[2]
 
 
 class FileSpec(Frozen):
-    """One raw file: its path in the archive, and its checksum where the file never changes."""
+    """One raw file: its path in the archive, and its checksum where the file never changes.
 
-    path: str
+    The files of source ``table`` may be several of the same layout: ``path`` is a pattern such as
+    ``logs/*.csv.gz``, or ``paths`` lists them. ``names`` names the columns of a text file without
+    a header, ``separator`` what stands between its fields if the suffix does not say it.
+    """
+
+    path: str = ""
+    paths: tuple[str, ...] = ()
     sha256: Hex | None = None
     optional: bool = False
+    names: tuple[str, ...] = ()
+    separator: str | None = Field(default=None, min_length=1, max_length=1)
+
+    @validator(mode="after")
+    def _one_of_both(self) -> FileSpec:
+        if bool(self.path) == bool(self.paths) or not all(self.paths):
+            raise ValueError("give either path (a file or a pattern) or paths (a list of files)")
+        if any("\0" in path for path in self.all_paths):
+            raise ValueError("a path cannot hold the character NUL")
+        return self
+
+    @property
+    def all_paths(self) -> tuple[str, ...]:
+        return self.paths or (self.path,)
 
 
 class RequestRule(Frozen):
@@ -72,25 +119,6 @@ class Task(Frozen):
     kind: Literal["binary", "regression"]
 
 
-class SplitSpec(Frozen):
-    """A split by name, and the shares of events that go to each part.
-
-    ``leave-one-out`` takes no shares: it ignores them.
-    """
-
-    name: str
-    train: Annotated[float, Field(gt=0, lt=1)] = 0.8
-    valid: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    test: Annotated[float, Field(gt=0, lt=1)] = 0.1
-
-    @validator(mode="after")
-    def _shares_sum_to_one(self) -> SplitSpec:
-        total = self.train + self.valid + self.test
-        if not math.isclose(total, 1.0, abs_tol=1e-9):
-            raise ValueError(f"train + valid + test must be 1, found {total:g}")
-        return self
-
-
 class Card(Frozen):
     """A dataset: where its files come from and how they become events."""
 
@@ -112,6 +140,7 @@ class Card(Frozen):
     )
     content: ContentSpec | None = None
     windows: WindowSpec | None = None
+    columns: ColumnMap | None = None
     options: dict[str, Any] = Field(default_factory=dict)
 
     @validator(mode="after")
@@ -119,6 +148,28 @@ class Card(Frozen):
         names = [task.name for task in self.tasks]
         if len(set(names)) < len(names):
             raise ValueError(f"two tasks share a name: {', '.join(names)}")
+        return self
+
+    @validator(mode="after")
+    def _columns_have_a_reader(self) -> Card:
+        if self.columns is not None and self.source != "table":
+            raise ValueError(f"columns belong to source 'table'; this card's is {self.source!r}")
+        return self
+
+    @validator(mode="after")
+    def _downloads_fit(self) -> Card:
+        names = [download.file or download.filename for download in self.downloads]
+        if len(set(names)) < len(names):
+            raise ValueError(f"two downloads have one name: {', '.join(names)}")
+        for download in self.downloads:
+            spec = self.files.get(download.file or "")
+            if download.file is not None and (spec is None or not spec.path):
+                known = ", ".join(key for key, spec in self.files.items() if spec.path) or "none"
+                raise ValueError(f"download {download.url}: no file {download.file!r}: {known}")
+        paths = [path for spec in self.files.values() for path in spec.all_paths]
+        for path in paths if self.downloads else ():
+            if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
+                raise ValueError(f"{path}: a downloaded file lies in the dataset's own folder")
         return self
 
     @property
@@ -139,18 +190,29 @@ def list_cards() -> list[Card]:
 
 
 def load_card(name_or_path: str | Path) -> Card:
-    """The shipped card of that name, or the card in that TOML file.
+    """A card by name or path.
 
-    Raises `GenrankError`: unknown name (2), unreadable or invalid card (5).
+    Looked for in this order: a path that ends in ``.toml``; the shipped card of that name; the
+    file ``NAME.toml`` in the current folder. Raises `GenrankError`: unknown name (2), unreadable
+    or invalid card (5).
     """
+    shipped = {file.stem: file for file in packaged("datasets").glob("*.toml")}
+    own = own_card(name_or_path)
+    if own is None and str(name_or_path) not in shipped:
+        hint = f"a card of your own is {name_or_path}.toml in this folder, or the path of its file"
+        raise unknown_name("dataset", str(name_or_path), shipped, hint)
+    return _read(own or shipped[str(name_or_path)])
+
+
+def own_card(name_or_path: str | Path) -> Path | None:
+    """The user's own file that `load_card` takes; None where it takes a shipped one, or none."""
     path = Path(name_or_path)
     if path.suffix == ".toml":
-        return _read(path)
-    shipped = {file.stem: file for file in packaged("datasets").glob("*.toml")}
-    if str(name_or_path) not in shipped:
-        hint = "a card of your own is given by its path, ending in .toml"
-        raise unknown_name("dataset", str(name_or_path), shipped, hint)
-    return _read(shipped[str(name_or_path)])
+        return path
+    if (packaged("datasets") / f"{name_or_path}.toml").is_file():
+        return None
+    beside = Path(f"{name_or_path}.toml")
+    return beside if beside.is_file() else None
 
 
 def override(card: Card, settings: Mapping[str, Any]) -> Card:
@@ -169,7 +231,8 @@ def override(card: Card, settings: Mapping[str, Any]) -> Card:
         if not isinstance(changes, Mapping):
             message = f"{section}={changes!r}: {section} is a table, not a value"
             raise GenrankError(message, f"set one of its keys: {section}.KEY=VALUE")
-        fields[section] = _merged(fields[section] or {}, changes)
+        merge = changed if section == "split" else _merged
+        fields[section] = merge(fields[section] or {}, changes)
     return _validate(fields, f"settings of {card.name}", ExitCode.USAGE)
 
 
@@ -199,7 +262,7 @@ def _read(path: Path) -> Card:
     except FileNotFoundError:
         hint = "give the name of a shipped dataset (genrank data list) or an existing .toml file"
         raise data_error(f"{path}: no such card", hint) from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # bad bytes and bad TOML are ValueErrors
         raise data_error(f"{path}: not a readable card: {error}") from error
     return _validate(fields, str(path), ExitCode.DATA)
 

@@ -1,4 +1,4 @@
-"""Array files written piece by piece, and the hash of the values in them."""
+"""Event columns as files: their names, writing them piece by piece, the hash of their values."""
 
 from __future__ import annotations
 
@@ -12,9 +12,18 @@ import numpy as np
 import numpy.lib.format as npy
 import numpy.typing as npt
 
+from genrank_cli.data.declare import WindowSpec
 from genrank_cli.data.store import FileRecord
 
 HASH_ROWS = 1 << 20
+
+
+def window_columns(spec: WindowSpec | None) -> list[str]:
+    """Names of the event columns of the window statistics; ``spec`` names its tasks."""
+    if spec is None:
+        return []
+    runs = [f"window.{key}_{span}" for key in spec.keys for span in spec.spans]
+    return [f"{run}_{what}" for run in runs for what in ("count", *spec.tasks)]
 
 
 class ColumnWriter:

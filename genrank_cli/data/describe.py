@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from genrank_cli.data.card import SplitSpec
+from genrank_cli.data.columns import window_columns
+from genrank_cli.data.split_spec import SplitSpec
 from genrank_cli.data.splits import Part, Parts, assign_split
 from genrank_cli.data.store import SideTable, Store
 
@@ -42,6 +43,16 @@ def describe(store: Store, spec: SplitSpec | None = None) -> Record:
         "user_fields": _fields(store.users),
         "item_fields": _fields(store.items),
         "context": {name: {"values": size - 1} for name, size in manifest.context.items()},
+        "event_numbers": _numbers(
+            {name: store.column(f"number.{name}") for name in manifest.event_numbers}
+        ),
+        "user_numbers": _numbers(store.users.numbers),
+        "item_numbers": _numbers(store.items.numbers),
+        "windows": _numbers(
+            {name: store.column(name) for name in window_columns(manifest.windows)}
+        ),
+        "apart_share": _apart_share(store),
+        "quirks": manifest.quirks,
         "content_width": manifest.content_width,
         "truth": manifest.truth,
         "split": describe_split(store, spec or manifest.split),
@@ -125,6 +136,25 @@ def _fields(table: SideTable) -> Record:
         shares = {"values": table.sizes[name] - 1, "missing_share": float(missing.mean())}
         record[name] = shares | several
     return record
+
+
+def _numbers(columns: dict[str, npt.NDArray[np.float32]]) -> Record:
+    """Missing share, smallest and largest value; None where every value is missing."""
+    record = {}
+    for name, values in columns.items():
+        missing = float(np.isnan(values).mean())
+        known = missing < 1
+        record[name] = {
+            "missing_share": missing,
+            "min": float(np.nanmin(values)) if known else None,
+            "max": float(np.nanmax(values)) if known else None,
+        }
+    return record
+
+
+def _apart_share(store: Store) -> float | None:
+    """The share of events that are kept apart; None where the source does not tell."""
+    return float(store.column("apart").mean()) if store.manifest.apart else None
 
 
 def _quantiles(lengths: npt.NDArray[Any]) -> Record:

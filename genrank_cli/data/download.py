@@ -1,150 +1,150 @@
-"""Official archives: downloaded once, resumed where they stopped, verified, unpacked."""
+"""The raw files of a card: downloaded once, verified, unpacked; optional ones as far as they go."""
 
 from __future__ import annotations
 
+import json
 import logging
-import shutil
-import urllib.error
-import urllib.request
-import zipfile
-from collections.abc import Callable
-from contextlib import suppress
-from http import HTTPStatus
-from http.client import HTTPException
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
+from genrank_cli.data.archive import unpack
 from genrank_cli.data.card import Card, Download
+from genrank_cli.data.fetch import fetch, mismatch
 from genrank_cli.data.progress import Report
 from genrank_cli.data.sources.files import find
-from genrank_cli.data.workspace import require_space
 from genrank_cli.errors import GenrankError, data_error
+from genrank_cli.files import write_json
 from genrank_cli.paths import download_dir
 
 log = logging.getLogger(__name__)
 
-CHUNK = 1 << 18
-TIMEOUT_S = 60
-AGENT = "genrank (https://pypi.org/project/genrank)"
-
 
 def download(card: Card, verify: bool, report: Report) -> Path:
-    """The folder with the raw files of ``card``, downloaded and unpacked where they are absent.
+    """The folder with the raw files of ``card``; what is absent is downloaded and unpacked.
 
-    Raises `GenrankError` (5): no download on the card, network failure, wrong checksum, an
-    archive without one of the files. What was received is kept and continued next time.
+    Raises `GenrankError` (5): no download on the card, network failure, wrong checksum, a
+    required file that no download holds. An optional download that fails is a warning. What was
+    received is kept and continued next time; an archive is removed once its files are there.
     """
     folder = download_dir(card.name)
-    with suppress(GenrankError):
-        find(card, folder)
-        return folder
     if not card.downloads:
-        raise data_error(f"{card.name} has no download", "give its files with --raw-dir")
-    folder.mkdir(parents=True, exist_ok=True)
-    archive = _retrieve(card.downloads[0], folder, verify, report)
-    _unpack(archive, card, folder)
-    archive.unlink()
+        _check_by_hand(card, folder)
+    elif any(_is_pending(source, card, folder) for source in card.downloads):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with _alone(folder):
+                for source in card.downloads:
+                    _provide(source, card, folder, verify, report)
+        except OSError as error:
+            hint = "check GENRANK_HOME, its permissions and its free space"
+            raise data_error(f"cannot write in {folder}: {error}", hint) from error
+    _check_complete(card, folder)
     return folder
 
 
-def _retrieve(source: Download, folder: Path, verify: bool, report: Report) -> Path:
-    """The verified archive in ``folder``; pooch moves it there only when its hash is right."""
-    import pooch
-
-    pooch.get_logger().setLevel(logging.WARNING)
-    name = source.url.rpartition("/")[2]
-    known = _known_hash(source)
+def _check_by_hand(card: Card, folder: Path) -> None:
+    """Files that the user has put there, or that the card names by absolute paths."""
     try:
-        path = pooch.retrieve(
-            source.url,
-            known_hash=known if verify else None,
-            fname=name,
-            path=folder,
-            downloader=_resuming(folder / f"{name}.part", source, report),
-        )
-    except ValueError as error:
-        hint = f"try again later; or get the archive by hand from {source.url} and use --raw-dir"
-        raise data_error(f"{source.url}: {error}", hint) from error
-    if known is None:
-        found = pooch.file_hash(path, alg="sha256")
-        log.warning("%s: the card has no checksum to verify it by; its SHA-256 is %s", name, found)
-    return Path(path)
+        find(card, folder)
+    except GenrankError as error:
+        raise data_error(f"{card.name} has no download; {error.message}", error.hint) from error
 
 
-def _known_hash(source: Download) -> str | None:
-    if source.sha256:
-        return f"sha256:{source.sha256}"
-    return f"md5:{source.md5}" if source.md5 else None
-
-
-def _resuming(
-    part: Path, source: Download, report: Report
-) -> Callable[[str, str | IO[bytes], Any], None]:
-    """A downloader for pooch that collects the bytes in ``part`` and continues what is there."""
-
-    def fetch(url: str, output: str | IO[bytes], _pooch: Any) -> None:
-        try:
-            _receive(url, part, source.bytes, report)
-        except (urllib.error.URLError, HTTPException, TimeoutError, ConnectionError) as error:
-            hint = (
-                "run the same command again to continue; "
-                "or get the archive by hand, unpack it and use --raw-dir"
-            )
-            raise data_error(f"{url}: download failed: {error}", hint) from error
-        part.replace(str(output))
-
-    return fetch
-
-
-def _receive(url: str, part: Path, expected: int | None, report: Report) -> None:
-    """Append what is missing of ``url`` to ``part``."""
-    have = part.stat().st_size if part.exists() else 0
-    headers = {"User-Agent": AGENT} | ({"Range": f"bytes={have}-"} if have else {})
+def _provide(source: Download, card: Card, folder: Path, verify: bool, report: Report) -> None:
+    """Get ``source`` if one of its files is absent."""
+    if not _is_needed(source, card, folder):
+        if source.file is None:  # left by a process that was stopped before it could tidy up
+            (folder / source.filename).unlink(missing_ok=True)
+        return
     try:
-        response = urllib.request.urlopen(
-            urllib.request.Request(url, headers=headers), timeout=TIMEOUT_S
-        )
-    except urllib.error.HTTPError as error:
-        if error.code != HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+        if source.file is not None:
+            target = folder / card.files[source.file].path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            fetch(source, target, verify, report)
+        else:
+            _fetch_archive(source, card, folder, verify, report)
+    except GenrankError as error:
+        if not source.optional:
             raise
-        part.unlink()  # nothing is missing, or too much is there: start again
-        return _receive(url, part, expected, report)
-    with response:
-        continues = response.status == HTTPStatus.PARTIAL_CONTENT
-        have = have if continues else 0
-        length = response.headers.get("Content-Length")
-        total = have + int(length) if length else expected or 0
-        require_space(part.parent, total - have, f"downloading {url}")
-        with part.open("ab" if continues else "wb") as stream:
-            while chunk := response.read(CHUNK):
-                stream.write(chunk)
-                have += len(chunk)
-                report(f"downloading {part.stem}", have, total)
-    if total and have < total:
-        raise ConnectionError(f"{have:,} of {total:,} bytes received")
-    return None
+        log.warning("%s; going on without it, as it is optional", error.message)
 
 
-def _unpack(archive: Path, card: Card, folder: Path) -> None:
-    """Extract the files of the card, each whole or not at all."""
+def _fetch_archive(
+    source: Download, card: Card, folder: Path, verify: bool, report: Report
+) -> None:
+    archive = folder / source.filename
+    # It is there already if the last attempt was stopped while it unpacked.
+    if not archive.exists() or (verify and mismatch(archive, source)):
+        fetch(source, archive, verify, report)
+    absent = unpack(archive, _archived(card), folder, report)
+    write_json(_receipt(source, folder), _origin(source) | {"absent": absent})
+    archive.unlink()
+
+
+def _is_pending(source: Download, card: Card, folder: Path) -> bool:
+    left = source.file is None and (folder / source.filename).exists()
+    return left or _is_needed(source, card, folder)
+
+
+def _is_needed(source: Download, card: Card, folder: Path) -> bool:
+    """Whether a file is missing that ``source`` may hold."""
+    if source.file is not None:
+        return not (folder / card.files[source.file].path).is_file()
+    missing = {path for path in _archived(card) if not _is_there(folder, path)}
+    return bool(missing - _known_absent(source, folder))
+
+
+def _known_absent(source: Download, folder: Path) -> set[str]:
+    """The paths that this archive was found not to hold."""
     try:
-        with zipfile.ZipFile(archive) as opened:
-            for spec in card.files.values():
-                member = _member(opened.namelist(), spec.path)
-                if member is not None:
-                    target = folder / spec.path
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    part = target.with_name(f"{target.name}.part")
-                    with opened.open(member) as stream, part.open("wb") as out:
-                        shutil.copyfileobj(stream, out)
-                    part.replace(target)
-                elif not spec.optional:
-                    raise data_error(f"{archive} holds no {spec.path}")
-    except zipfile.BadZipFile as error:
-        archive.unlink()
-        raise data_error(f"{archive} is not a zip archive: {error}", "build again") from error
+        receipt = json.loads(_receipt(source, folder).read_text(encoding="utf-8"))
+        absent = {str(path) for path in receipt.pop("absent")}
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return set()
+    return absent if receipt == _origin(source) else set()
 
 
-def _member(names: list[str], path: str) -> str | None:
-    """The archive's name of the file ``path``, which may lie in a folder of the archive."""
-    return next((name for name in names if f"/{name}".endswith(f"/{path}")), None)
+def _receipt(source: Download, folder: Path) -> Path:
+    """What is left of an archive after unpacking: a note of what it did not hold."""
+    return folder / f".{source.filename}.json"
+
+
+def _origin(source: Download) -> dict[str, Any]:
+    return source.model_dump(mode="json", include={"url", "md5", "sha256"})
+
+
+def _archived(card: Card) -> list[str]:
+    """The paths of all files that are not downloads of their own."""
+    alone = {source.file for source in card.downloads}
+    return [path for key, spec in card.files.items() if key not in alone for path in spec.all_paths]
+
+
+def _is_there(folder: Path, path: str) -> bool:
+    """Whether there is a file at ``path``, which may be a pattern."""
+    return (folder / path).is_file() or any(file.is_file() for file in folder.glob(path))
+
+
+def _check_complete(card: Card, folder: Path) -> None:
+    required = (spec for spec in card.files.values() if not spec.optional)
+    paths = (path for spec in required for path in spec.all_paths)
+    missing = [path for path in paths if card.downloads and not _is_there(folder, path)]
+    if missing:
+        names = ", ".join(source.filename for source in card.downloads)
+        hint = "correct the paths on the card, or give the files with --raw-dir"
+        raise data_error(f"{card.name}: {names} holds no {', '.join(missing)}", hint)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Wait until no other process downloads into ``folder``; a killed one counts no more."""
+    import fcntl  # not on Windows, where only this fails
+
+    with (folder / ".lock").open("w") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            log.info("waiting for another download into %s", folder)
+            fcntl.flock(stream, fcntl.LOCK_EX)
+        yield

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from genrank_cli.data.columns import hash_values
-from genrank_cli.data.events import LATEST
-from genrank_cli.data.sidetables import hash_side
-from genrank_cli.data.store import CONTENT, EVENTS, SideTable, Store
+from genrank_cli.data.columns import hash_values, window_columns
+from genrank_cli.data.rawcheck import LATEST
+from genrank_cli.data.side import read_column, read_field, read_number
+from genrank_cli.data.sidetables import side_hash
+from genrank_cli.data.store import CONTENT, EVENTS, Store
 
 SLICE = 1 << 22  # rows looked at together
 
@@ -46,10 +47,17 @@ def _finder(store: Store) -> Callable[[str], Finding]:
     return lambda name: Finding(name, next(CHECKS[name](store), ""))
 
 
-def _slices(column: Array) -> Iterator[Array]:
-    """Slices of a column, each with the first row of the next one."""
+def _slices(store: Store, name: str) -> Iterator[Array]:
+    """Slices of an event column, each with the first row of the next one.
+
+    Read, not mapped: pages of a mapped file count as this process's memory while it is open.
+    """
+    file = store.path / EVENTS / f"{name}.npy"
+    column = np.load(file, mmap_mode="r")
     for start in range(0, max(1, len(column)), SLICE):
-        yield column[start : start + SLICE + 1]
+        count = min(SLICE + 1, len(column) - start)
+        offset = column.offset + start * column.itemsize
+        yield np.fromfile(file, column.dtype, count, offset=offset)
 
 
 def _layout(store: Store) -> Iterator[str]:
@@ -58,12 +66,15 @@ def _layout(store: Store) -> Iterator[str]:
     expected |= dict.fromkeys(("user", "item", "request", "actions"), np.dtype(np.uint32))
     expected |= {f"task.{task.name}": np.dtype(np.float32) for task in manifest.tasks}
     expected |= {f"context.{name}": np.dtype(np.uint32) for name in manifest.context}
+    expected |= {f"number.{name}": np.dtype(np.float32) for name in manifest.event_numbers}
+    expected |= dict.fromkeys(window_columns(manifest.windows), np.dtype(np.float32))
+    expected |= {"apart": np.dtype(np.uint8)} if manifest.apart else {}
     missing = sorted(set(expected) - set(store.columns))
     if missing:
         yield f"no column {missing[0]}"
     for name in store.columns:
         try:
-            column = store.column(name)
+            column = np.load(store.path / EVENTS / f"{name}.npy", mmap_mode="r")
         except (OSError, ValueError) as error:
             yield f"{EVENTS}/{name}.npy is not an array file: {error}"
             return
@@ -74,14 +85,15 @@ def _layout(store: Store) -> Iterator[str]:
 
 
 def _users_sorted(store: Store) -> Iterator[str]:
-    yield from _steps(store.column("user"), "user", store.manifest.counts.users)
+    yield from _steps(store, "user", store.manifest.counts.users)
 
 
-def _steps(codes: Array, name: str, size: int) -> Iterator[str]:
+def _steps(store: Store, name: str, size: int) -> Iterator[str]:
     """Problems of codes that must run from 0 to size − 1 in steps of 0 or 1."""
+    codes = np.load(store.path / EVENTS / f"{name}.npy", mmap_mode="r")
     if int(codes[0]) != 0 or int(codes[-1]) != size - 1:
         yield f"{name} runs from {codes[0]} to {codes[-1]}, not from 0 to {size - 1}"
-    for part in _slices(codes):
+    for part in _slices(store, name):
         step = np.diff(part.astype(np.int64))
         if ((step != 0) & (step != 1)).any():
             yield f"{name} codes do not grow by 0 or 1 from event to event"
@@ -90,7 +102,7 @@ def _steps(codes: Array, name: str, size: int) -> Iterator[str]:
 def _items_dense(store: Store) -> Iterator[str]:
     size = store.manifest.counts.items
     seen = np.zeros(size, dtype=np.bool_)
-    for part in _slices(store.column("item")):
+    for part in _slices(store, "item"):
         if int(part.max()) >= size:
             yield f"item code {part.max()} in a store of {size} items"
             return
@@ -100,9 +112,8 @@ def _items_dense(store: Store) -> Iterator[str]:
 
 
 def _time(store: Store) -> Iterator[str]:
-    timestamp, user = store.column("timestamp"), store.column("user")
     first, last = np.inf, -np.inf
-    for part, users in zip(_slices(timestamp), _slices(user), strict=True):
+    for part, users in zip(_slices(store, "timestamp"), _slices(store, "user"), strict=True):
         if not np.isfinite(part).all():
             yield "a timestamp is not a finite number"
         first, last = min(first, part.min()), max(last, part.max())
@@ -116,16 +127,15 @@ def _time(store: Store) -> Iterator[str]:
 
 
 def _requests(store: Store) -> Iterator[str]:
-    request, user = store.column("request"), store.column("user")
-    yield from _steps(request, "request", store.manifest.counts.requests)
-    for part, users in zip(_slices(request), _slices(user), strict=True):
+    yield from _steps(store, "request", store.manifest.counts.requests)
+    for part, users in zip(_slices(store, "request"), _slices(store, "user"), strict=True):
         if ((part[1:] == part[:-1]) & (users[1:] != users[:-1])).any():
             yield "a request holds events of two users"
 
 
 def _actions(store: Store) -> Iterator[str]:
     limit = 1 << len(store.manifest.actions)
-    for part in _slices(store.column("actions")):
+    for part in _slices(store, "actions"):
         if int(part.max()) >= limit:
             yield f"action mask {part.max()} with {len(store.manifest.actions)} actions"
 
@@ -133,7 +143,7 @@ def _actions(store: Store) -> Iterator[str]:
 def _labels(store: Store) -> Iterator[str]:
     for task in store.manifest.tasks:
         seen: set[float] = set()
-        for part in _slices(store.column(f"task.{task.name}")):
+        for part in _slices(store, f"task.{task.name}"):
             if not np.isfinite(part).all():
                 yield f"a label of task {task.name} is not a finite number"
             if task.kind == "binary" and not np.isin(part, (0, 1)).all():
@@ -149,7 +159,7 @@ def _truth(store: Store) -> Iterator[str]:
         kind, _, task = name.partition(".")
         if kind != "truth":
             continue
-        for part in _slices(store.column(name)):
+        for part in _slices(store, name):
             if not np.isfinite(part).all():
                 yield f"{name} holds a value that is not finite"
             elif task in binary and (part.min() < 0 or part.max() > 1):
@@ -158,24 +168,56 @@ def _truth(store: Store) -> Iterator[str]:
 
 def _context(store: Store) -> Iterator[str]:
     for name, size in store.manifest.context.items():
-        for part in _slices(store.column(f"context.{name}")):
+        for part in _slices(store, f"context.{name}"):
             if int(part.max()) >= size:
                 yield f"context {name} has code {part.max()} of {size}"
 
 
+def _numbers(store: Store) -> Iterator[str]:
+    for name in store.manifest.event_numbers:
+        for part in _slices(store, f"number.{name}"):
+            if np.isinf(part).any():
+                yield f"number {name} is infinite in an event; NaN is what tells a missing value"
+
+
+def _apart(store: Store) -> Iterator[str]:
+    if not store.manifest.apart:
+        return
+    for part in _slices(store, "apart"):
+        if int(part.max()) > 1:
+            yield f"apart holds {part.max()}, which is neither 0 nor 1"
+
+
+def _windows(store: Store) -> Iterator[str]:
+    for name in window_columns(store.manifest.windows):
+        for part in _slices(store, name):
+            if not np.isfinite(part).all() or part.min() < 0:
+                yield f"{name} holds a value that is not a finite number from 0"
+
+
 def _side_tables(store: Store) -> Iterator[str]:
-    counts = store.manifest.counts
-    for kind, rows in (("users", counts.users), ("items", counts.items)):
+    for kind in ("users", "items"):
         try:
-            table: SideTable = getattr(store, kind)
+            yield from (f"{kind}.arrow: {problem}" for problem in _side(store, kind))
         except Exception as error:  # whatever polars raises for a broken file
             yield f"{kind}.arrow is not readable: {error}"
-            continue
-        if len(table.ids) != rows or table.ids.n_unique() != rows:
-            yield f"{kind}.arrow does not list {rows} different ids"
-        for name, codes in table.fields.items():
-            if len(codes) != rows or codes.min() < 0 or codes.max() >= table.sizes[name]:
-                yield f"{kind}.arrow: field {name} is not {rows} codes below {table.sizes[name]}"
+
+
+def _side(store: Store, kind: str) -> Iterator[str]:
+    manifest, file = store.manifest, store.path / f"{kind}.arrow"
+    users = kind == "users"
+    rows = manifest.counts.users if users else manifest.counts.items
+    ids = read_column(file, "id")
+    if len(ids) != rows or ids.n_unique() != rows:
+        yield f"it does not list {rows} different ids"
+    for name, info in (manifest.user_fields if users else manifest.item_fields).items():
+        codes = read_field(file, name, info)
+        if len(codes) != rows or codes.min() < 0 or codes.max() >= info.size:
+            yield f"field {name} is not {rows} codes below {info.size}"
+    for name, number in (manifest.user_numbers if users else manifest.item_numbers).items():
+        values = read_number(file, name, number)
+        if values.dtype != np.float32 or len(values) != rows or np.isinf(values).any():
+            yield f"number {name} is not {rows} finite or missing float32"
 
 
 def _content(store: Store) -> Iterator[str]:
@@ -186,7 +228,10 @@ def _content(store: Store) -> Iterator[str]:
     shape = (store.manifest.counts.items, width)
     if content.dtype != np.float32 or content.shape != shape:
         yield f"{CONTENT} holds {content.dtype} {content.shape}, not float32 {shape}"
-    elif not all(np.isfinite(part).all() for part in _slices(content)):
+        return
+    step = max(1, SLICE // width)
+    starts = range(0, len(content), step)
+    if not all(np.isfinite(content[start : start + step]).all() for start in starts):
         yield f"{CONTENT} holds a value that is not finite"
 
 
@@ -198,7 +243,7 @@ def _file_hashes(store: Store) -> Iterator[str]:
 
 def _hash(store: Store, file: str) -> str:
     if file.endswith(".arrow"):
-        return hash_side(store.users if file.startswith("users") else store.items)
+        return side_hash(store.path, file, store.manifest)
     return hash_values(np.load(store.path / file, mmap_mode="r"))
 
 
@@ -218,6 +263,9 @@ CHECKS: dict[str, Callable[[Store], Iterator[str]]] = {
     "labels": _labels,
     "truth": _truth,
     "context": _context,
+    "numbers": _numbers,
+    "apart": _apart,
+    "windows": _windows,
     "side tables": _side_tables,
     "content": _content,
     "file hashes": _file_hashes,

@@ -14,7 +14,7 @@ the candidate's own request begins, so that the same arrays describe every organ
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +26,8 @@ from genrank_cli.data.store import Store
 from genrank_cli.errors import one_of
 
 Indices = NDArray[np.int64]
+
+BLOCK_ROWS = 1 << 22  # events cut at a time; about 80 bytes each
 
 
 class SampleConfig(Frozen):
@@ -90,28 +92,44 @@ def build_samples(store: Store, chosen: NDArray[np.bool_], config: SampleConfig)
     """Cut the ``chosen`` events (bool [E]) into samples; each becomes a candidate exactly once.
 
     History is taken from all events of the user, chosen or not: at evaluation the earlier test
-    events are known, as in serving.
+    events are known, as in serving. Works through blocks of users, so that memory is that of the
+    samples.
     """
-    user = store.column("user").astype(np.int64)
-    request = store.column("request").astype(np.int64)
-    rows = np.flatnonzero(chosen).astype(np.int64)
+    blocks = [_cut(store, chosen, config, *rows) for rows in _user_blocks(store.user_offsets)]
+    columns = zip(*blocks, strict=True)
+    return Samples(*(np.concatenate(column) for column in columns))
+
+
+def _user_blocks(user_offsets: Indices) -> Iterator[tuple[int, int]]:
+    """Row ranges of whole users, about `BLOCK_ROWS` long."""
+    rows = int(user_offsets[-1])
+    users = np.searchsorted(user_offsets, np.arange(BLOCK_ROWS, rows, BLOCK_ROWS))
+    bounds = np.unique(np.concatenate(([0], user_offsets[users], [rows])))
+    yield from zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True)
+
+
+def _cut(
+    store: Store, chosen: NDArray[np.bool_], config: SampleConfig, start: int, stop: int
+) -> tuple[Indices, Indices, Indices, Indices]:
+    """The columns of `Samples` for the rows ``start`` to ``stop``, all those of some users."""
+    rows = start + np.flatnonzero(chosen[start:stop]).astype(np.int64)
     if not len(rows):
-        empty = np.zeros(0, np.int64)
-        return Samples(empty, empty, empty, empty)
-    breaks = np.flatnonzero((np.diff(rows) != 1) | (np.diff(user[rows]) != 0)) + 1
+        return rows, rows, rows, rows
+    user = store.column("user")[rows]
+    breaks = np.flatnonzero((np.diff(rows) != 1) | (user[1:] != user[:-1])) + 1
     run_start = np.concatenate(([0], breaks))
     run = np.repeat(run_start, np.diff(np.append(run_start, len(rows))))
     index = np.arange(len(rows)) - run
-    request_start = store.request_offsets[request[rows]]
+    request_start = store.request_offsets[store.column("request")[rows]]
     first = np.maximum(request_start - rows[run], 0)
     key = ORGANIZATIONS[config.organization](first, index, config)
     cuts = np.flatnonzero((np.diff(key) != 0) | (np.diff(run) != 0)) + 1
     begin = np.concatenate(([0], cuts))
     end = np.append(cuts, len(rows)) - 1
-    oldest = store.user_offsets[user[rows[begin]]]
-    return Samples(
-        history_start=np.maximum(oldest, request_start[begin] - config.history),
-        history_stop=request_start[end],
-        start=rows[begin],
-        stop=rows[end] + 1,
+    oldest = store.user_offsets[user[begin]]
+    return (
+        np.maximum(oldest, request_start[begin] - config.history),
+        request_start[end],
+        rows[begin],
+        rows[end] + 1,
     )

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-import hashlib
+import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from genrank_cli.data.columns import hash_values
-from genrank_cli.data.store import CONTENT, FieldInfo, FileRecord, SideTable
+from genrank_cli.data.declare import QUANTILES, Buckets
+from genrank_cli.data.side import hash_side, read_column
+from genrank_cli.data.staging import number
+from genrank_cli.data.store import CONTENT, FieldInfo, FileRecord, Manifest, NumberInfo
 from genrank_cli.data.vocabulary import Vocabulary
+from genrank_cli.data.workspace import disk_full
 from genrank_cli.errors import data_error
+
+log = logging.getLogger(__name__)
+
+GROUPS = ("field.", "number.", "statistic.")
 
 
 @dataclass(frozen=True)
@@ -20,44 +30,54 @@ class SideSummary:
     """What was written, and which rows did not match the events."""
 
     fields: dict[str, FieldInfo]
+    numbers: dict[str, NumberInfo]
     content_width: int
     dropped: int  # rows of the source without events
     unlisted: int  # ids with events that the source does not list
 
 
-def write_side(raw: pl.LazyFrame | None, key: str, ids: Vocabulary, folder: Path) -> SideSummary:
+def write_side(
+    raw: pl.LazyFrame | None,
+    key: str,
+    ids: Vocabulary,
+    buckets: Mapping[str, Buckets],
+    folder: Path,
+) -> SideSummary:
     """Write ``users.arrow`` or ``items.arrow`` (``key`` is ``user`` or ``item``) into ``folder``.
 
-    Raises `GenrankError` (5): an id listed twice, an unknown column, content that is not finite.
+    ``buckets`` are those that the card declares, by number. Raises `GenrankError` (5): an id listed
+    twice, an unknown column, a number or content that is not finite.
     """
-    known = pl.DataFrame({key: ids.values})
-    table = known if raw is None else _collect(raw, key, ids)
-    joined = known.join(table.with_columns(listed=True), on=key, how="left").sort(key)
-    coded, infos = _encode(joined)
-    frame = pl.DataFrame([ids.values.cast(pl.String).alias("id"), *coded])
+    nothing = pl.LazyFrame(schema={key: ids.values.dtype})
+    table = _staged(nothing if raw is None else raw, key, ids, folder)
+    coded, infos = _fields(table)
+    numbers, number_infos = _numbers(table, key, buckets)
+    frame = pl.DataFrame([ids.values.cast(pl.String).alias("id"), *coded, *numbers])
     frame.write_ipc(folder / f"{key}s.arrow", compression="uncompressed")
-    content = _content(joined)
+    content = _content(table, key)
     if content is not None:
-        np.save(folder / CONTENT, content, allow_pickle=False)
-    listed = joined["listed"].count()
+        write_content(content, folder)
+    table.file.unlink()
+    unlisted = table.rows.null_count()
     return SideSummary(
         fields=infos,
+        numbers=number_infos,
         content_width=0 if content is None else content.shape[1],
-        dropped=0 if raw is None else len(table) - listed,
-        unlisted=0 if raw is None else len(ids) - listed,
+        dropped=table.listed - (len(ids) - unlisted),
+        unlisted=0 if raw is None else unlisted,
     )
 
 
-def hash_side(table: SideTable) -> str:
-    """SHA-256 over ids and field codes, whatever file they are stored in."""
-    digest = hashlib.sha256()
-    lengths = table.ids.str.len_bytes().to_numpy()
-    digest.update(lengths.astype(np.uint32).tobytes())
-    digest.update(table.ids.str.join("").item().encode())
-    for name, codes in sorted(table.fields.items()):
-        digest.update(f"{name} {table.sizes[name]} {codes.shape}".encode())
-        digest.update(np.ascontiguousarray(codes).data)
-    return digest.hexdigest()
+def side_hash(folder: Path, file: str, manifest: Manifest) -> str:
+    """The hash of ``users.arrow`` or ``items.arrow`` of the store in ``folder``."""
+    if file == "users.arrow":
+        return hash_side(folder / file, manifest.user_fields, manifest.user_numbers)
+    return hash_side(folder / file, manifest.item_fields, manifest.item_numbers)
+
+
+def write_content(content: npt.NDArray[np.float32], folder: Path) -> None:
+    """Write the content matrix [items, C] of the store in ``folder``."""
+    np.save(folder / CONTENT, content, allow_pickle=False)
 
 
 def content_record(folder: Path) -> FileRecord:
@@ -66,26 +86,51 @@ def content_record(folder: Path) -> FileRecord:
     return FileRecord(bytes=file.stat().st_size, sha256=hash_values(np.load(file, mmap_mode="r")))
 
 
-def _collect(raw: pl.LazyFrame, key: str, ids: Vocabulary) -> pl.DataFrame:
-    table = raw.collect()
-    unknown = [c for c in table.columns if c not in (key, "content") and c[:6] != "field."]
+@dataclass(frozen=True)
+class _Table:
+    """A raw side table on disk, read column by column."""
+
+    file: Path
+    columns: list[str]
+    listed: int  # rows
+    ids: Vocabulary
+    rows: pl.Series  # u32 [ids], row of each id in the file; null where it is not listed
+
+    def column(self, name: str) -> pl.Series:
+        """Values of the ids, in the order of their codes; null where one is not listed."""
+        return read_column(self.file, name).gather(self.rows)
+
+
+def _staged(raw: pl.LazyFrame, key: str, ids: Vocabulary, folder: Path) -> _Table:
+    file = folder / f"{key}s.raw.arrow"
+    try:
+        raw.sink_ipc(file)
+        keys = read_column(file, key).cast(ids.values.dtype)
+    except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        if disk_full(error):
+            raise
+        raise data_error(f"the {key}s of the source cannot be read: {error}") from error
+    columns = pl.scan_ipc(file).collect_schema().names()
+    unknown = [c for c in columns if c not in (key, "content") and not c.startswith(GROUPS)]
     if unknown:
         raise data_error(f"the source gives the {key}s an unknown column {unknown[0]!r}")
-    table = table.with_columns(pl.col(key).cast(ids.values.dtype))
-    twice = table.filter(pl.col(key).is_duplicated())[key]
-    if len(twice):
-        first = twice.cast(pl.String).sort()[0]
+    if keys.n_unique() < len(keys):
+        first = keys.filter(keys.is_duplicated()).cast(pl.String).sort()[0]
         raise data_error(f"{key} {first} is listed twice among the {key}s of the source")
-    return table
+    places = pl.DataFrame({key: keys}).with_row_index("row")
+    known = pl.DataFrame({key: ids.values})
+    rows = known.join(places, on=key, how="left", maintain_order="left")["row"]
+    return _Table(file, columns, len(keys), ids, rows)
 
 
-def _encode(joined: pl.DataFrame) -> tuple[list[pl.Series], dict[str, FieldInfo]]:
+def _fields(table: _Table) -> tuple[list[pl.Series], dict[str, FieldInfo]]:
     coded, infos = [], {}
-    for column in joined.columns:
+    for column in table.columns:
         if not column.startswith("field."):
             continue
-        multi = isinstance(joined[column].dtype, pl.List)
-        codes, size = (_encode_lists if multi else _encode_values)(joined[column])
+        raw = table.column(column)
+        multi = isinstance(raw.dtype, pl.List)
+        codes, size = (_encode_lists if multi else _encode_values)(raw)
         coded.append(codes.alias(column))
         infos[column.removeprefix("field.")] = FieldInfo(size=size, multi=multi)
     return coded, infos
@@ -107,11 +152,46 @@ def _encode_lists(raw: pl.Series) -> tuple[pl.Series, int]:
     return joined["code"].fill_null(pl.Series([[]], dtype=pl.List(pl.UInt32))), vocabulary.size
 
 
-def _content(joined: pl.DataFrame) -> np.ndarray | None:
+def _numbers(
+    table: _Table, key: str, buckets: Mapping[str, Buckets]
+) -> tuple[list[pl.Series], dict[str, NumberInfo]]:
+    """The numbers as float32, NaN = missing, and what is to be known of each."""
+    columns: list[pl.Series] = []
+    found: list[tuple[str, bool]] = []
+    for column in table.columns:
+        group, _, name = column.partition(".")
+        if group not in ("number", "statistic"):
+            continue
+        if name in dict(found):
+            raise data_error(f"the source gives the {key}s a number and a statistic {name!r}")
+        raw = table.column(column).to_frame()
+        columns.append(raw.select(number(column)).to_series())
+        found.append((name, group == "statistic"))
+        infinite = columns[-1].is_infinite().arg_true()
+        if len(infinite):
+            raise data_error(f"{column} of {key} {table.ids.values[infinite[0]]} is not finite")
+    chosen = choose_buckets([name for name, _ in found], buckets, key)
+    infos = {
+        name: NumberInfo(buckets=chosen[name], statistic=statistic) for name, statistic in found
+    }
+    return columns, infos
+
+
+def choose_buckets(
+    names: list[str], declared: Mapping[str, Buckets], key: str
+) -> dict[str, Buckets]:
+    """Buckets of each number: the card's, else quantiles. Warns where the card names another."""
+    for name in sorted(set(declared) - set(names)):
+        log.warning("the card has buckets for %s number %s, which the source lacks", key, name)
+    default = Buckets(quantiles=QUANTILES)
+    return {name: declared.get(name, default) for name in names}
+
+
+def _content(table: _Table, key: str) -> npt.NDArray[np.float32] | None:
     """float32 [rows, C]; zeros for items that the source does not list."""
-    if "content" not in joined.columns:
+    if "content" not in table.columns:
         return None
-    column = joined["content"]
+    column = table.column("content")
     if not isinstance(column.dtype, pl.Array) or column.dtype.size == 0:
         raise data_error(f"item content must be an array of one width, found {column.dtype}")
     content = np.zeros((len(column), column.dtype.size), dtype=np.float32)
@@ -119,5 +199,5 @@ def _content(joined: pl.DataFrame) -> np.ndarray | None:
     content[present] = column.drop_nulls().to_numpy()
     broken = np.flatnonzero(~np.isfinite(content).all(axis=1))
     if broken.size:
-        raise data_error(f"content of item {joined['item'][int(broken[0])]} is not finite")
+        raise data_error(f"content of {key} {table.ids.values[int(broken[0])]} is not finite")
     return content

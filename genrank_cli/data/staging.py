@@ -1,133 +1,214 @@
-"""First pass over the raw events: one lazy stream into a temporary file, and what is in it.
+"""The one pass over the raw events: into runs on disk, checked and counted on the way.
 
-Everything after this pass reads blocks of users from that file, so that memory is bounded by a
+Everything after this pass reads blocks of users from the runs, so that memory is bounded by a
 block, not by the dataset.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from genrank_cli.data.card import Card
-from genrank_cli.data.vocabulary import Vocabulary
+from genrank_cli.data.progress import Report, quiet
+from genrank_cli.data.rawcheck import check_batch
+from genrank_cli.data.runs import Block, Runs, RunWriter
+from genrank_cli.data.sources import RawTables
+from genrank_cli.data.vocabulary import Distinct, Vocabulary
 from genrank_cli.data.workspace import disk_full
 from genrank_cli.errors import data_error
 
+GROUPS = ("action", "task", "truth", "context", "number", "quirk")
 MAX_ACTIONS = 32  # bits of a mask
-BLOCK_ROWS = 2_000_000  # events sorted at a time; about 200 bytes of memory each
+BLOCK_ROWS = 2_000_000  # events sorted at a time; about 300 bytes of memory each
 
 
 @dataclass(frozen=True)
 class Stage:
     """The staged events and what a pass over them found."""
 
-    path: Path
     actions: list[str]
     tasks: list[str]
     truths: list[str]
+    numbers: list[str]
+    apart: bool
     contexts: dict[str, Vocabulary]
-    has_request: bool
-    users: Vocabulary
-    events_of_user: pl.Series  # [U]
     items: Vocabulary
+    quirks: dict[str, int]
+    runs: Runs
+
+    @property
+    def users(self) -> Vocabulary:
+        return self.runs.users
 
     @property
     def events(self) -> int:
-        return int(self.events_of_user.sum())
+        return self.runs.events
 
     @property
     def row_bytes(self) -> int:
         """Bytes of one event in the finished store."""
-        return 4 + 4 + 8 + 4 + 4 + 4 * (len(self.tasks) + len(self.truths) + len(self.contexts))
+        groups = (self.tasks, self.truths, self.contexts, self.numbers)
+        return 8 + 4 * 4 + self.apart + 4 * sum(map(len, groups))
 
-    def blocks(self) -> Iterator[pl.DataFrame]:
-        """Events of consecutive users, in blocks, sorted by (user, timestamp, row).
+    def blocks(self) -> Iterator[Block]:
+        """Events of consecutive users, in blocks; a user's events in the order of the source.
 
-        Columns as staged: ``row``, ``user``, ``item`` (raw), ``timestamp``, [``request``],
-        ``actions``, ``task.*``, ``truth.*``, ``context.*`` (raw).
+        Columns as staged: ``user``, ``item`` (raw), ``timestamp``, [``request``], ``actions``,
+        ``task.*``, ``truth.*``, ``context.*`` (raw), ``number.*``, [``apart``].
         """
-        scan, users = pl.scan_ipc(self.path), self.users.values
-        for first, last in self._user_ranges():
-            inside = pl.col("user").is_between(pl.lit(users[first]), pl.lit(users[last]))
-            block = scan.filter(inside).collect(engine="streaming")
-            yield block.sort("user", "timestamp", "row")
-
-    def _user_ranges(self) -> Iterator[tuple[int, int]]:
-        """First and last user of each block: as many as fit in `BLOCK_ROWS`, at least one."""
-        counts = self.events_of_user.to_list()
-        first = rows = 0
-        for user, count in enumerate(counts):
-            if user > first and rows + count > BLOCK_ROWS:
-                yield first, user - 1
-                first, rows = user, 0
-            rows += count
-        yield first, len(counts) - 1
+        return self.runs.blocks(BLOCK_ROWS)
 
 
-def stage(events: pl.LazyFrame, card: Card, path: Path) -> Stage:
-    """Stream the raw events into ``path`` and count them.
+def stage(tables: RawTables, card: Card, folder: Path, report: Report = quiet) -> Stage:
+    """Stream the raw events into runs in ``folder``, which is made; check and count them.
 
     Raises `GenrankError` (5): no events, a missing or unknown column, an empty user, item or
-    request, too many actions, a full disk.
+    request, an impossible time, label or number, too many actions, a full disk.
     """
-    schema = events.collect_schema()
+    with _explained(tables, card.name):
+        schema = tables.events.collect_schema()
     names = _columns(schema, card)
-    staged = _canonical(events, schema, names, card)
+    folder.mkdir()
+    runs, items, quirks = RunWriter(folder), Distinct(), Counter[str]()
+    contexts = {name: Distinct() for name in names["context"]}
+    rows = 0
+    for batch in _batches(tables, schema, names, card):
+        _check_order(batch["row"], rows)
+        _check_refused(batch, tables, card.name)
+        check_batch(batch, card)
+        items.add(batch["item"])
+        for name, seen in contexts.items():
+            seen.add(batch[f"context.{name}"])
+        quirks.update({name: batch[f"quirk.{name}"].sum() for name in names["quirk"]})
+        time = pl.Series("timestamp", _to_milliseconds(batch["timestamp"].to_numpy()))
+        runs.add(batch.drop("row", "^refused$", "^quirk[.].*$").with_columns(time))
+        rows += len(batch)
+        report("reading events", rows, 0)
+    if not rows:
+        raise data_error(f"{card.name}: the source holds no events")
+    return Stage(
+        actions=names["action"],
+        tasks=names["task"],
+        truths=names["truth"],
+        numbers=names["number"],
+        apart="apart" in schema,
+        contexts={name: seen.vocabulary() for name, seen in contexts.items()},
+        items=items.vocabulary(),
+        quirks={name: quirks[name] for name in names["quirk"]},
+        runs=runs.finish(),
+    )
+
+
+def _batches(
+    tables: RawTables, schema: pl.Schema, names: dict[str, list[str]], card: Card
+) -> Iterator[pl.DataFrame]:
+    """The staged columns in batches, in the order of the source."""
+    staged = _canonical(tables.events, schema, names, card)
+    with _explained(tables, card.name):
+        stream = staged.collect_batches(
+            chunk_size=BLOCK_ROWS, maintain_order=True, engine="streaming"
+        )
+        yield from (batch.rechunk() for batch in stream if len(batch))
+
+
+@contextmanager
+def _explained(tables: RawTables, name: str) -> Iterator[None]:
+    """Whatever polars cannot read, the reader explains."""
     try:
-        staged.sink_ipc(path)
-    except pl.exceptions.PolarsError as error:
+        yield
+    # A damaged Parquet or zstd file makes polars panic, which is no Exception.
+    except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         if disk_full(error):
             raise
-        raise data_error(f"{card.name}: the events cannot be read: {error}") from error
-    has_request = card.requests.rule == "column"
-    _check_present(pl.scan_ipc(path), card.name, has_request)
-    return _summary(path, names, has_request)
+        if tables.explain is not None:
+            raise tables.explain(str(error)) from error
+        raise data_error(f"{name}: the events cannot be read: {error}") from error
+
+
+def _check_order(rows: pl.Series, first: int) -> None:
+    """The order of the source decides between equal times: a stream that loses it is a defect."""
+    if rows[0] != first or rows[-1] != first + len(rows) - 1 or not rows.is_sorted():
+        raise RuntimeError(f"events {first:,} and later did not arrive in the order of the source")
+
+
+def _check_refused(batch: pl.DataFrame, tables: RawTables, name: str) -> None:
+    refused = batch["refused"].sum() if "refused" in batch.columns else 0
+    if not refused:
+        return
+    row = batch.filter("refused")["row"][0]
+    reason = f"{refused:,} bad rows, the first is event {row + 1:,}"
+    if tables.explain is None:
+        raise data_error(f"{name}: the events cannot be read: {reason}")
+    raise tables.explain(reason)
+
+
+def _to_milliseconds(seconds: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Times that miss a whole millisecond by one rounding error are set to it.
+
+    A quotient in polars differs in its last bit with the length of the piece that is divided: the
+    same milliseconds would become different times, and copies of an event would not be equal.
+    """
+    exact = np.rint(seconds * 1000) / 1000
+    return np.where(np.abs(exact - seconds) <= np.spacing(seconds), exact, seconds)
 
 
 def _columns(schema: pl.Schema, card: Card) -> dict[str, list[str]]:
     """Names by group (``action``, ``task``, …); the tasks are those of the card, in its order."""
-    groups: dict[str, list[str]] = {"action": [], "task": [], "truth": [], "context": []}
-    plain = {"user", "item", "timestamp"} | ({"request"} & set(schema))
+    groups: dict[str, list[str]] = {group: [] for group in GROUPS}
+    needed = {"user", "item", "timestamp"}
+    needed |= {"request"} if card.requests.rule == "column" else set()
     for column in schema:
         group, _, name = column.partition(".")
         if group in groups and name:
             groups[group].append(name)
-        elif column not in plain:
+        elif column not in needed | {"request", "apart", "refused"}:
             raise data_error(f"{card.name}: the source gives an unknown column {column!r}")
-    needed = plain | ({"request"} if card.requests.rule == "column" else set())
     missing = sorted(needed - set(schema))
     if missing:
         raise data_error(f"{card.name}: the source gives no column {', '.join(missing)}")
     if len(groups["action"]) > MAX_ACTIONS:
         count = len(groups["action"])
         raise data_error(f"{card.name}: {count} actions; at most {MAX_ACTIONS} fit in a mask")
-    unknown = [task.name for task in card.tasks if task.name not in groups["task"]]
-    if unknown:
-        offered = ", ".join(groups["task"]) or "none"
-        raise data_error(f"{card.name}: no label for task {unknown[0]!r}; the source has {offered}")
-    groups["task"] = [task.name for task in card.tasks]
+    groups["task"] = _tasks(groups["task"], card)
     groups["truth"] = [name for name in groups["truth"] if name in groups["task"]]
     return groups
+
+
+def _tasks(offered: list[str], card: Card) -> list[str]:
+    unknown = [task.name for task in card.tasks if task.name not in offered]
+    if unknown:
+        known = ", ".join(offered) or "none"
+        raise data_error(f"{card.name}: no label for task {unknown[0]!r}; the source has {known}")
+    return [task.name for task in card.tasks]
 
 
 def _canonical(
     events: pl.LazyFrame, schema: pl.Schema, names: dict[str, list[str]], card: Card
 ) -> pl.LazyFrame:
-    request = [_raw("request", schema)] if card.requests.rule == "column" else []
-    return events.select(
+    columns = [_raw("request", schema)] if card.requests.rule == "column" else []
+    columns += [pl.col("apart").cast(pl.UInt8)] if "apart" in schema else []
+    columns += [pl.col("refused").cast(pl.Boolean)] if "refused" in schema else []
+    return events.with_row_index("row").select(
+        "row",
         _raw("user", schema),
         _raw("item", schema),
         pl.col("timestamp").cast(pl.Float64),
-        *request,
-        _mask(names["action"]),
+        _mask(names["action"], schema),
+        *columns,
         *(pl.col(f"task.{name}").cast(pl.Float32) for name in names["task"]),
         *(pl.col(f"truth.{name}").cast(pl.Float32) for name in names["truth"]),
         *(_raw(f"context.{name}", schema) for name in names["context"]),
-    ).with_row_index("row")
+        *(number(f"number.{name}") for name in names["number"]),
+        *(pl.col(f"quirk.{name}").cast(pl.Boolean) for name in names["quirk"]),
+    )
 
 
 def _raw(column: str, schema: pl.Schema) -> pl.Expr:
@@ -136,43 +217,21 @@ def _raw(column: str, schema: pl.Schema) -> pl.Expr:
     return pl.col(column).cast(dtype)
 
 
-def _mask(actions: list[str]) -> pl.Expr:
+def number(column: str) -> pl.Expr:
+    """A number that may be missing: float32, one NaN where it is null or any NaN."""
+    return pl.col(column).cast(pl.Float32).fill_nan(None).fill_null(float("nan"))
+
+
+def _mask(actions: list[str], schema: pl.Schema) -> pl.Expr:
     """u32 bitmask of the actions taken; null where one of them is neither 0 nor 1."""
     if not actions:
         return pl.lit(0, dtype=pl.UInt32).alias("actions")
-    columns = [pl.col(f"action.{name}") for name in actions]
-    valid = pl.all_horizontal(column.cast(pl.Float64).is_in([0.0, 1.0]) for column in columns)
-    bits = [column.cast(pl.UInt32) * 2**bit for bit, column in enumerate(columns)]
+    columns = [_flag(f"action.{name}", schema) for name in actions]
+    valid = pl.all_horizontal((column == 0) | (column == 1) for column in columns)
+    bits = [column.cast(pl.UInt32, strict=False) * 2**bit for bit, column in enumerate(columns)]
     return pl.when(valid).then(pl.sum_horizontal(bits)).cast(pl.UInt32).alias("actions")
 
 
-def _check_present(scan: pl.LazyFrame, name: str, has_request: bool) -> None:
-    columns = ["user", "item", "timestamp", "actions", *(["request"] if has_request else [])]
-    nulls = scan.select(pl.len(), *(pl.col(c).is_null().sum() for c in columns)).collect()
-    if nulls["len"].item() == 0:
-        raise data_error(f"{name}: the source holds no events")
-    for column in columns:
-        if nulls[column].item():
-            row = scan.filter(pl.col(column).is_null()).select(pl.col("row").min()).collect().item()
-            what = "an action is neither 0 nor 1" if column == "actions" else f"no {column}"
-            raise data_error(f"{name}: {what} in event {row + 1:,} of the source")
-
-
-def _summary(path: Path, names: dict[str, list[str]], has_request: bool) -> Stage:
-    scan = pl.scan_ipc(path)
-    users = scan.group_by("user").len().sort("user").collect(engine="streaming")
-    return Stage(
-        path=path,
-        actions=names["action"],
-        tasks=names["task"],
-        truths=names["truth"],
-        contexts={name: _distinct(scan, f"context.{name}") for name in names["context"]},
-        has_request=has_request,
-        users=Vocabulary(users["user"]),
-        events_of_user=users["len"],
-        items=_distinct(scan, "item"),
-    )
-
-
-def _distinct(scan: pl.LazyFrame, column: str) -> Vocabulary:
-    return Vocabulary.of(scan.select(pl.col(column).unique()).collect(engine="streaming")[column])
+def _flag(column: str, schema: pl.Schema) -> pl.Expr:
+    """A column to compare with 0 and 1."""
+    return pl.col(column).cast(pl.UInt8) if schema[column] == pl.Boolean else pl.col(column)

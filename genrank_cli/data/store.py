@@ -4,22 +4,25 @@
 
     <name>/manifest.json           counts, schema, checksums
     <name>/events/<column>.npy     one array per event column, all of length E
-    <name>/users.arrow             id + field.* of each user, row = user code
-    <name>/items.arrow             id + field.* of each item, row = item code
+    <name>/users.arrow             id, field.*, number.*, statistic.*; row = user code
+    <name>/items.arrow             the same of each item; row = item code
     <name>/content.npy             float32 [I, C], optional
 
 Events are sorted by (user, timestamp, row in the source). Columns:
 ``user`` u32 [E] 0…U−1; ``item`` u32 [E] 0…I−1; ``timestamp`` f64 [E] seconds since 1970;
 ``request`` u32 [E] 0…R−1, non-decreasing; ``actions`` u32 [E] bitmask, bit k =
 ``manifest.actions[k]``; ``task.<name>`` f32 [E]; ``truth.<name>`` f32 [E], the probability or
-expectation behind the label (synthetic data only); ``context.<name>`` u32 [E].
+expectation behind the label (synthetic data only); ``context.<name>`` u32 [E];
+``number.<name>`` f32 [E], NaN = missing; ``apart`` u8 [E], where the source tells it: 1 = seen by
+the user, but never trained on; ``window.<key>_<span>_count`` and ``window.<key>_<span>_<task>``
+f32 [E], what was known when the event's request began.
 Field and context codes: 0 = missing, 1…n = sorted raw values.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,17 +31,22 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import ValidationError
 
-from genrank_cli.data.card import SplitSpec, Task, canonical_hash, problems
-from genrank_cli.data.declare import Frozen
+from genrank_cli.data.card import Task, canonical_hash, problems
+from genrank_cli.data.declare import Buckets, Frozen, WindowSpec
+from genrank_cli.data.side import read_column, read_field, read_number
+from genrank_cli.data.split_spec import SplitSpec
 from genrank_cli.errors import data_error
 
 if TYPE_CHECKING:
     import polars as pl
 
-BUILD_VERSION = 1
+BUILD_VERSION = 2
 MANIFEST = "manifest.json"
 EVENTS = "events"
 CONTENT = "content.npy"
+
+
+_NUMBERS = ("event_numbers", "user_numbers", "item_numbers")
 
 
 class Counts(Frozen):
@@ -60,6 +68,16 @@ class FieldInfo(Frozen):
 
     size: int
     multi: bool
+
+
+class NumberInfo(Frozen):
+    """A number of a side table: how it becomes a category, and whether it may tell the future.
+
+    A ``statistic`` sums up a period of the log, the test period included.
+    """
+
+    buckets: Buckets
+    statistic: bool
 
 
 class TimeRange(Frozen):
@@ -90,11 +108,17 @@ class Manifest(Frozen):
     context: dict[str, int]  # name → number of codes including 0
     user_fields: dict[str, FieldInfo]
     item_fields: dict[str, FieldInfo]
+    event_numbers: dict[str, Buckets]
+    user_numbers: dict[str, NumberInfo]
+    item_numbers: dict[str, NumberInfo]
     content_width: int
+    windows: WindowSpec | None  # the tasks that it means are filled in
+    apart: bool  # whether there is a column `apart`
     truth: bool
     request_rule: str
     split: SplitSpec
     time: TimeRange
+    quirks: dict[str, int]  # peculiarity of the raw data → rows that show it
     sources: dict[str, str]  # raw file → SHA-256
     options: dict[str, Any]
     files: dict[str, FileRecord]  # stored file → size and hash
@@ -105,11 +129,14 @@ class Manifest(Frozen):
         It depends on the values and on their meaning (names of actions and tasks), not on the
         name of the store or on the libraries that wrote it.
         """
-        meaning = {
+        meaning: dict[str, Any] = {
             "actions": self.actions,
             "tasks": [task.model_dump(mode="json") for task in self.tasks],
             "files": {name: record.sha256 for name, record in self.files.items()},
         }
+        numbers = self.model_dump(mode="json", include=set(_NUMBERS))
+        if any(numbers.values()):  # a store without numbers keeps the hash that it always had
+            meaning["numbers"] = numbers
         return canonical_hash(meaning)
 
     def write(self, folder: Path) -> None:
@@ -126,12 +153,14 @@ class SideTable:
 
     ``fields`` are int64 [rows], or [rows, K] padded with 0 where a row may hold several values.
     ``sizes`` are the numbers of codes including 0. ``content`` is float32 [rows, C], items only.
+    ``numbers`` are float32 [rows], NaN = missing.
     """
 
     ids: pl.Series
     fields: dict[str, npt.NDArray[np.int64]]
     sizes: dict[str, int]
     content: npt.NDArray[np.float32] | None
+    numbers: dict[str, npt.NDArray[np.float32]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,15 +214,18 @@ class Store:
     @cached_property
     def users(self) -> SideTable:
         """The users' side table."""
-        return _read_side(self.path / "users.arrow", self.manifest.user_fields, None)
+        manifest = self.manifest
+        file = self.path / "users.arrow"
+        return _read_side(file, manifest.user_fields, manifest.user_numbers, None)
 
     @cached_property
     def items(self) -> SideTable:
         """The items' side table, with the frozen content matrix where there is one."""
-        content = None
-        if self.manifest.content_width:
+        manifest, content = self.manifest, None
+        if manifest.content_width:
             content = np.load(self.path / CONTENT, mmap_mode="r")
-        return _read_side(self.path / "items.arrow", self.manifest.item_fields, content)
+        file = self.path / "items.arrow"
+        return _read_side(file, manifest.item_fields, manifest.item_numbers, content)
 
     @cached_property
     def _columns(self) -> dict[str, npt.NDArray[Any]]:
@@ -234,27 +266,15 @@ def _offsets(codes: npt.NDArray[Any], size: int) -> npt.NDArray[np.int64]:
 
 
 def _read_side(
-    path: Path, infos: dict[str, FieldInfo], content: npt.NDArray[np.float32] | None
+    file: Path,
+    fields: dict[str, FieldInfo],
+    numbers: dict[str, NumberInfo],
+    content: npt.NDArray[np.float32] | None,
 ) -> SideTable:
-    import polars as pl
-
-    frame = pl.read_ipc(path)
-    fields = {
-        name: _padded(frame[f"field.{name}"]) if info.multi else _codes(frame[f"field.{name}"])
-        for name, info in infos.items()
-    }
-    sizes = {name: info.size for name, info in infos.items()}
-    return SideTable(frame["id"], fields, sizes, content)
-
-
-def _codes(column: pl.Series) -> npt.NDArray[np.int64]:
-    return column.to_numpy().astype(np.int64)
-
-
-def _padded(column: pl.Series) -> npt.NDArray[np.int64]:
-    """The lists of ``column`` as rows [rows, K], K ≥ 1, padded with 0."""
-    lengths = _codes(column.list.len())  # [rows]
-    padded = np.zeros((len(column), max(1, int(lengths.max(initial=0)))), dtype=np.int64)
-    filled = np.arange(padded.shape[1]) < lengths[:, None]  # [rows, K]
-    padded[filled] = _codes(column.explode().drop_nulls())
-    return padded
+    return SideTable(
+        ids=read_column(file, "id"),
+        fields={name: read_field(file, name, info) for name, info in fields.items()},
+        sizes={name: info.size for name, info in fields.items()},
+        content=content,
+        numbers={name: read_number(file, name, info) for name, info in numbers.items()},
+    )

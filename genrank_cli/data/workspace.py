@@ -24,11 +24,11 @@ _FULL = re.compile(r"no space left|quota exceeded", re.IGNORECASE)
 
 
 @contextlib.contextmanager
-def workspace(target: Path) -> Iterator[Path]:
+def workspace(target: Path, hint: str = MORE_SPACE) -> Iterator[Path]:
     """A temporary folder beside ``target``, removed whatever happens.
 
     Leftovers of killed builds of the same target are removed first. Raises `GenrankError` (5)
-    when the disk is full or the folder cannot be written.
+    when the disk is full, with ``hint``, or the folder cannot be written.
     """
     home = target.parent
     try:
@@ -45,7 +45,7 @@ def workspace(target: Path) -> Iterator[Path]:
         if not disk_full(error):
             raise
         message = f"no space left in {home} after {_size(_bytes(folder))}"
-        raise data_error(message, MORE_SPACE) from error
+        raise data_error(message, hint) from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -90,18 +90,18 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def disk_full(error: Exception) -> bool:
+def disk_full(error: BaseException) -> bool:
     """Whether a write failed for lack of space; polars tells by the message only."""
     return bool(_FULL.search(str(error)))
 
 
-def require_space(folder: Path, needed: int, what: str) -> None:
+def require_space(folder: Path, needed: int, what: str, hint: str = MORE_SPACE) -> None:
     """Raise `GenrankError` (5) unless ``needed`` bytes are free where ``folder`` is."""
     place = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
     free = shutil.disk_usage(place).free
     if free < needed:
         message = f"{what} needs about {_size(needed)} in {folder}; {_size(free)} are free"
-        raise data_error(message, MORE_SPACE)
+        raise data_error(message, hint)
 
 
 def remove_leftovers(target: Path) -> None:

@@ -11,7 +11,12 @@ from genrank_cli.errors import one_of
 
 
 class FeatureConfig(Frozen):
-    """Which columns describe an event; shared by the generative models and the DLRM."""
+    """Which columns describe an event; shared by the generative models and the DLRM.
+
+    Numbers in buckets belong to the fields or the context that they come with. ``statistics`` are
+    sums over a whole period of the log, test period included: they leak. What a dataset does not
+    have is not embedded.
+    """
 
     item_id: bool = True
     item_fields: bool = True
@@ -19,6 +24,8 @@ class FeatureConfig(Frozen):
     context: bool = True
     user_id: bool = False
     user_fields: bool = True
+    windows: bool = True
+    statistics: bool = False
 
 
 class EmbeddingConfig(Frozen):

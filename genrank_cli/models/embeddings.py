@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from genrank_cli.data.batch import Events
+from genrank_cli.data.buckets import STATISTIC
 from genrank_cli.data.store import SideTable
 from genrank_cli.errors import GenrankError
 from genrank_cli.models.config import EmbeddingConfig, FeatureConfig
@@ -74,15 +75,22 @@ class SideEmbedding(nn.Module):
     content: Tensor
 
     def __init__(
-        self, table: SideTable, width: int, *, use_id: bool, use_fields: bool, use_content: bool
+        self,
+        table: SideTable,
+        width: int,
+        *,
+        use_id: bool,
+        use_fields: bool,
+        use_statistics: bool,
+        use_content: bool,
     ) -> None:
         super().__init__()
         self.id = zero_table(len(table.ids), width) if use_id else None
-        fields = table.fields if use_fields else {}
         self.fields = nn.ModuleDict(
             {
                 name: FieldEmbedding(codes, table.sizes[name], width)
-                for name, codes in fields.items()
+                for name, codes in table.fields.items()
+                if (use_statistics if name.startswith(STATISTIC) else use_fields)
             }
         )
         self.project = None
@@ -114,6 +122,7 @@ class EventEmbedding(nn.Module):
             width,
             use_id=features.item_id,
             use_fields=features.item_fields,
+            use_statistics=features.statistics,
             use_content=features.content,
         )
         self.user = SideEmbedding(
@@ -121,15 +130,20 @@ class EventEmbedding(nn.Module):
             width,
             use_id=features.user_id,
             use_fields=features.user_fields,
+            use_statistics=features.statistics,
             use_content=False,
         )
-        sizes = schema.context if features.context else ()
-        self.context = nn.ModuleList(field_table(size, width) for size in sizes)
+        known = [features.context] * len(schema.context + schema.numbers)
+        known += [features.windows] * len(schema.windows)
+        sizes = schema.context + schema.numbers + schema.windows
+        self.columns = [i for i, used in enumerate(known) if used]  # of `Events.context`
+        self.context = nn.ModuleList(field_table(sizes[i], width) for i in self.columns)
 
     def forward(self, events: Events) -> Tensor:
         """Events → [n, d]."""
         parts = self.item(events.item) + self.user(events.user)
-        parts += [table(events.context[:, i]) for i, table in enumerate(self.context)]
+        for column, table in zip(self.columns, self.context, strict=True):
+            parts.append(table(events.context[:, column]))
         if not parts:
             raise GenrankError(
                 "every feature of the model is off or absent from the dataset",

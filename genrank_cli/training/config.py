@@ -33,6 +33,7 @@ class TrainingConfig(Frozen):
     epochs: int = Field(6, ge=1)
     patience: int = Field(4, ge=1, description="epochs without a better validation AUC, then stop")
     batch_events: int = Field(1536, ge=1, description="history + candidate events of a batch")
+    workers: int = Field(0, ge=0, description="threads that prepare batches; changes no result")
     learning_rate: float = Field(3e-3, gt=0)
     embedding_learning_rate: float = Field(1e-2, gt=0)
     weight_decay: float = Field(0.1, ge=0)

@@ -36,8 +36,8 @@ def evaluate_run(
     if part not in PARTS:
         raise unknown_name("part of the data", part, PARTS)
     target = resolve_device(device)
-    config, described, weights = load_run(folder)
-    config = overlaid(config, *settings)
+    trained, described, weights = load_run(folder)
+    config = overlaid(trained, *settings)
     store = ensure_store(config.data.dataset)
     if store.manifest.content_hash != described["data_hash"]:
         raise data_error(
@@ -45,7 +45,7 @@ def evaluate_run(
             "train again, or build the dataset as it was",
         )
     start(described["seed"], threads)
-    prepared = prepare(store, config)
+    prepared = prepare(store, config, trained)
     rows, scores = _scores(config, prepared, weights, part, target)
     record = {
         "run": str(folder),

@@ -8,12 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genrank_cli.data.batcher import Batcher
+from genrank_cli.data.gather import EventReader
 from genrank_cli.data.samples import build_samples
 from genrank_cli.data.splits import assign_split
 from genrank_cli.data.store import Store
 from genrank_cli.errors import GenrankError, data_error, unknown_name
 from genrank_cli.models.schema import Schema
-from genrank_cli.training.config import ExperimentConfig
+from genrank_cli.training.config import DataConfig, ExperimentConfig
 
 PARTS = ("train", "valid", "test")
 
@@ -23,12 +24,18 @@ class Prepared:
     """A dataset ready to be learnt from; ``part`` is uint8 [E], 0 train, 1 valid, 2 test."""
 
     store: Store
+    config: ExperimentConfig
+    reader: EventReader
     schema: Schema
     part: NDArray[np.uint8]
     split: str
     train: Batcher
     valid: Batcher
     test: Batcher
+
+    def batcher(self, chosen: NDArray[np.bool_]) -> Batcher:
+        """Batches in which the ``chosen`` events, bool [E], are the candidates."""
+        return _batcher(self.store, chosen, self.schema.tasks, self.config, self.reader)
 
     def means(self) -> list[float]:
         """Mean training label of each task; of ln(1 + label) for regression tasks."""
@@ -54,28 +61,54 @@ def chosen_tasks(store: Store, names: tuple[str, ...]) -> tuple[str, ...]:
     return tasks
 
 
-def prepare(store: Store, config: ExperimentConfig) -> Prepared:
+def prepare(
+    store: Store, config: ExperimentConfig, trained: ExperimentConfig | None = None
+) -> Prepared:
     """Split, sample and batch ``store`` as ``config`` says.
 
-    Raises `GenrankError` (data) where a part is empty or its main task has one class only.
+    Numbers fall into the buckets of the model's training: quantiles are taken over the training
+    events of ``trained``, the configuration that a finished model was trained with, by default
+    ``config`` itself. Raises `GenrankError` (data) where a part is empty or its main task has one
+    class only.
     """
     data = config.data
     tasks = chosen_tasks(store, data.tasks)
-    split = store.manifest.split
-    if data.split is not None:
-        split = split.model_copy(update={"name": data.split})
-    part = assign_split(store, split)
-    if data.limit is not None:
-        part = np.where(store.column("user") < data.limit, part, 3).astype(np.uint8)
+    part, split = _parts(store, data)
+    of_training = part if trained is None else _parts(store, trained.data)[0]
+    schema = Schema.of(store, tasks, data.samples.longest_history, of_training == 0)
+    reader = EventReader(store, schema.boundaries)
     main = store.column(f"task.{tasks[0]}")
     batchers = []
     for number, name in enumerate(PARTS):
         chosen = part == number
-        _check_part(name, main[chosen], tasks[0], split.name, store)
-        samples = build_samples(store, chosen, data.samples)
-        batchers.append(Batcher(store, samples, tasks, config.training.batch_events))
-    schema = Schema.of(store, tasks, data.samples.longest_history)
-    return Prepared(store, schema, part, split.name, *batchers)
+        _check_part(name, main[chosen], tasks[0], split, store)
+        batchers.append(_batcher(store, chosen, tasks, config, reader))
+    return Prepared(store, config, reader, schema, part, split, *batchers)
+
+
+def _parts(store: Store, data: DataConfig) -> tuple[NDArray[np.uint8], str]:
+    """The part of every event, uint8 [E], and the name of the split."""
+    split = store.manifest.split
+    if data.split is not None:
+        split = split.named(data.split)
+    part = assign_split(store, split)
+    if data.limit is not None:
+        part = np.where(store.column("user") < data.limit, part, 3).astype(np.uint8)
+    return part, split.name
+
+
+def _batcher(
+    store: Store,
+    chosen: NDArray[np.bool_],
+    tasks: tuple[str, ...],
+    config: ExperimentConfig,
+    reader: EventReader,
+) -> Batcher:
+    samples = build_samples(store, chosen, config.data.samples)
+    training = config.training
+    return Batcher(
+        store, samples, tasks, training.batch_events, reader=reader, workers=training.workers
+    )
 
 
 def _check_part(

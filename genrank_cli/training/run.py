@@ -58,7 +58,8 @@ class Cell:
     @property
     def key(self) -> str:
         """Hash of all that decides the result."""
-        parts = [RESULT_VERSION, self.config.model_dump(mode="json"), self.seed, self.data_hash]
+        config = self.config.model_dump(mode="json", exclude={"training": {"workers"}})
+        parts = [RESULT_VERSION, config, self.seed, self.data_hash]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
 
     def folder(self, runs: Path) -> Path:

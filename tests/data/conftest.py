@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import polars as pl
@@ -10,10 +10,12 @@ import pytest
 from hypothesis import settings
 
 from genrank_cli.data import build as building
+from genrank_cli.data import fetch
 from genrank_cli.data.card import Card
 from genrank_cli.data.sources import RawTables
 from genrank_cli.data.store import Store
 from tests.data.raw import plain_card
+from tests.data.site import Site, serve
 
 BuildTables = Callable[..., Store]
 
@@ -49,3 +51,11 @@ def build_tables(home: Path, monkeypatch: pytest.MonkeyPatch) -> BuildTables:
         return building.build_store(card or plain_card(), force=True).store
 
     return build
+
+
+@pytest.fixture
+def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    """A web server of this process; failed downloads from it are repeated without a pause."""
+    monkeypatch.setattr(fetch, "PAUSE_S", 0.0)
+    with serve() as site:
+        yield site

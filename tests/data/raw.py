@@ -7,8 +7,9 @@ from typing import Any
 
 import polars as pl
 
-from genrank_cli.data.card import Card, RequestRule, SplitSpec, Task
+from genrank_cli.data.card import Card, RequestRule, Task
 from genrank_cli.data.sources.movielens import GENRES_100K
+from genrank_cli.data.split_spec import SplitSpec
 
 #: user, item, rating, timestamp; three users, five items, and two pairs in one moment
 RATINGS = (

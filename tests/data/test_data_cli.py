@@ -13,6 +13,8 @@ import pytest
 from genrank_cli.errors import ExitCode
 from genrank_cli.paths import store_path
 from tests.conftest import Cli
+from tests.data.own import CARD as CARD_OF_OWN
+from tests.data.own import write_own
 from tests.data.raw import write_100k, write_csv
 
 CARD = """
@@ -143,6 +145,34 @@ def test_describe_another_split(built: str, cli: Cli) -> None:
     assert record["split"]["name"] == "user-temporal"
     assert record["split"]["train_after_first_test_share"] > 0
     assert cli("data", "describe", built, "--split", "x").code == ExitCode.USAGE
+
+
+def test_order_of_cards(
+    home: Path, tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A path, then a shipped card, then NAME.toml of the current folder, whose files are there."""
+    monkeypatch.chdir(write_own(tmp_path / "here", card=CARD_OF_OWN))
+    Path("ml-100k.toml").write_text(CARD_OF_OWN)
+    show = ("--show-config", "--json")
+    assert json.loads(cli("data", "build", "ml-100k", *show).out)["name"] == "ml-100k"
+    assert json.loads(cli("data", "build", "ml-100k.toml", *show).out)["name"] == "own"
+    assert json.loads(cli("data", "build", "own", "--json").out)["events"] == 12
+    missing = cli("data", "build", "mine")
+    assert missing.code == ExitCode.USAGE
+    assert "mine.toml in this folder" in missing.err
+
+
+def test_columns_of_a_card_can_be_set(
+    home: Path, tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(write_own(tmp_path / "here", card=CARD_OF_OWN))
+    setting = ("--set", "columns.actions.click=rating >= 5", "--json")
+    assert json.loads(cli("data", "build", "own", *setting).out)["events"] == 12
+    described = json.loads(cli("data", "describe", "own", "--json").out)
+    assert described["tasks"]["click"]["mean"] == pytest.approx(2 / 12)
+    wrong = cli("data", "build", "own", "--set", "columns.usr=x")
+    assert wrong.code == ExitCode.USAGE
+    assert "columns.usr: Extra inputs" in wrong.err
 
 
 def test_validate(built: str, cli: Cli) -> None:

@@ -2,161 +2,333 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from genrank_cli.data.card import SplitSpec
-from genrank_cli.data.splits import SPLITS, Part, Parts, assign_split
-from genrank_cli.data.store import Store
+from genrank_cli.data.split_spec import KEYS, SplitSpec
+from genrank_cli.data.splits import SPLITS, Part, Parts, assign_split, split_events
+from genrank_cli.data.store import Store, TimeRange
 from genrank_cli.errors import ExitCode, GenrankError
-from tests.factory import make_store
+from tests.data.slow_splits import day_of, slow_parts, usual_of
+from tests.factory import MemoryStore, make_store
+
+USED = (Part.TRAIN, Part.VALID, Part.TEST)
 
 
-def shuffle_time(store: Store, seed: int) -> Store:
-    """The same requests, with users that overlap in time."""
+def changed(store: MemoryStore, *, apart: float = 0.0, seed: int = 0, span: float = 1e5) -> Store:
+    """The same requests, of users that overlap in time, with a share of events apart."""
     random = np.random.default_rng(seed)
-    shift = random.uniform(0, 1e5, store.manifest.counts.users)
-    store.column("timestamp")[:] -= store.column("timestamp")[store.user_offsets[:-1]].repeat(
-        np.diff(store.user_offsets)
+    columns = {name: store.column(name) for name in ("user", "item", "timestamp", "request")}
+    shift = 1e9 + random.uniform(0, span, store.manifest.counts.users)
+    first = columns["timestamp"][store.user_offsets[:-1]]
+    columns["timestamp"] = columns["timestamp"] + (shift - first)[columns["user"]]
+    if apart:
+        flags = random.random(len(shift[columns["user"]])) < apart
+        flags[random.integers(len(flags))] = False  # one usual event at least
+        columns["apart"] = flags.astype(np.uint8)
+    time = columns["timestamp"]
+    manifest = store.manifest.model_copy(
+        update={
+            "apart": bool(apart),
+            "time": TimeRange(first=float(time.min()), last=float(time.max())),
+        }
     )
-    store.column("timestamp")[:] += 1e9 + shift[store.column("user")]
-    return store
+    return MemoryStore(manifest, columns, store.users, store.items)
 
 
-stores = st.builds(
-    lambda lengths, per_request, seed: shuffle_time(
-        make_store(tuple(lengths), per_request=per_request, seed=seed), seed
+stores: st.SearchStrategy[Store] = st.builds(
+    lambda lengths, per_request, apart, seed, span: changed(
+        make_store(tuple(lengths), per_request=per_request, seed=seed),
+        apart=apart,
+        seed=seed,
+        span=span,
     ),
     st.lists(st.integers(1, 40), min_size=1, max_size=12),
     st.integers(1, 6),
+    st.sampled_from([0.0, 0.2, 0.7]),
     st.integers(0, 2**16),
+    st.sampled_from([0.0, 1e5, 1e6]),
 )
-specs = st.builds(
-    lambda train, valid: SplitSpec(name="", train=train, valid=valid, test=1 - train - valid),
+shares = st.builds(
+    lambda train, valid: {"train": train, "valid": valid, "test": 1 - train - valid},
     st.floats(0.2, 0.7),
     st.floats(0.0, 0.25),
 )
 
 
-def parts_of(name: str, store: Store, spec: SplitSpec) -> Parts:
-    """The parts, also where one of them is empty."""
-    return SPLITS[name](store, spec.model_copy(update={"name": name}))
+@st.composite
+def logs(draw: st.DrawFn, name: str | None = None) -> tuple[Store, SplitSpec]:
+    """A store, and a split with shares or with bounds somewhere around its events."""
+    store = draw(stores)
+    name = name or draw(st.sampled_from(sorted(KEYS)))
+    if name == "leave-one-out":
+        return store, SplitSpec(name=name)
+    if name in {"temporal", "date"} and draw(st.booleans()):
+        return store, bounded(store, name, draw)
+    if name == "date":
+        offset = draw(st.sampled_from([-11.5, 0, 8]))
+        return store, SplitSpec(name=name, utc_offset_hours=offset, **draw(shares))
+    return store, SplitSpec(name=name, **draw(shares))
 
 
-@given(stores, specs, st.sampled_from(sorted(SPLITS)))
-def test_every_event_has_one_part(store: Store, spec: SplitSpec, name: str) -> None:
-    parts = parts_of(name, store, spec)
+def bounded(store: Store, name: str, draw: st.DrawFn) -> SplitSpec:
+    time = store.manifest.time
+    test = draw(st.floats(time.first - 1e5, time.last + 1e5))
+    valid = draw(st.none() | st.floats(test - 3e5, test - 90_000))
+    if name == "temporal":
+        return SplitSpec.model_validate({"name": name, "valid_from": valid, "test_from": test})
+    offset = draw(st.sampled_from([-11.5, 0, 8]))
+    bounds = {"valid_from": valid and day_of(valid, offset), "test_from": day_of(test, offset)}
+    return SplitSpec.model_validate({"name": name, "utc_offset_hours": offset, **bounds})
+
+
+def parts_of(store: Store, spec: SplitSpec) -> Parts:
+    """The parts, also where one of them is empty; a log of too few days is no example."""
+    try:
+        return split_events(store, spec)
+    except GenrankError as error:
+        assume("split date needs" not in error.message)
+        raise
+
+
+# --- what holds for every split ---
+
+
+def test_every_split_has_keys_and_a_rule() -> None:
+    assert set(SPLITS) == set(KEYS)
+
+
+@given(logs())
+def test_every_event_has_one_part(log: tuple[Store, SplitSpec]) -> None:
+    store, spec = log
+    parts = parts_of(store, spec)
     assert parts.shape == (store.manifest.counts.events,)
     assert parts.dtype == np.uint8
-    assert parts.max() <= Part.TEST
+    assert set(parts.tolist()) <= set(Part)
+    if spec.name != "leave-one-out":
+        usual = parts[np.array(usual_of(store))]
+        assert set(usual.tolist()) <= set(USED)
 
 
-@given(stores, specs, st.sampled_from(["temporal", "user-temporal", "user"]))
-def test_requests_are_never_cut(store: Store, spec: SplitSpec, name: str) -> None:
-    parts, offsets = parts_of(name, store, spec), store.request_offsets
-    assert (parts == np.repeat(parts[offsets[:-1]], np.diff(offsets))).all()
+@given(logs())
+def test_requests_are_never_cut(log: tuple[Store, SplitSpec]) -> None:
+    store, spec = log
+    parts = parts_of(store, spec)
+    for begin, end in pairwise(store.request_offsets):
+        found = set(parts[begin:end].tolist())
+        assert len(found & set(USED)) <= 1
+        # What is evaluated apart was never near training.
+        assert not {Part.RANDOM, Part.TRAIN} <= found
 
 
-@given(stores, specs)
-def test_temporal_is_one_moment_for_all(store: Store, spec: SplitSpec) -> None:
-    parts = parts_of("temporal", store, spec)
-    begins = store.request_offsets[:-1]
-    start, part = store.column("timestamp")[begins], parts[begins]
-    bounds = [
-        (start[part == number].min(initial=np.inf), start[part == number].max(initial=-np.inf))
-        for number in (Part.TRAIN, Part.VALID, Part.TEST)
-    ]
-    for earlier, later in ((0, 1), (1, 2), (0, 2)):
-        assert bounds[earlier][1] <= bounds[later][0]
+@given(logs())
+def test_apart_events_are_in_no_usual_part(log: tuple[Store, SplitSpec]) -> None:
+    store, spec = log
+    parts = parts_of(store, spec)
+    if not store.manifest.apart:
+        assert Part.RANDOM not in parts
+        return
+    apart = store.column("apart") == 1
+    assert set(parts[apart].tolist()) <= {Part.RANDOM, Part.UNUSED}
+    assert Part.RANDOM not in parts[~apart]
 
 
-@given(st.integers(50, 3000), specs, st.integers(0, 100))
-def test_temporal_shares_are_exact_without_ties(count: int, spec: SplitSpec, seed: int) -> None:
+@given(logs("temporal") | logs("date"))
+def test_one_moment_for_all(log: tuple[Store, SplitSpec]) -> None:
+    store, spec = log
+    parts = parts_of(store, spec)
+    starts = np.repeat(
+        store.column("timestamp")[store.request_offsets[:-1]], np.diff(store.request_offsets)
+    )
+    for earlier, later in pairwise(USED):
+        assert starts[parts <= earlier].max(initial=0) <= starts[
+            (parts >= later) & (parts <= Part.TEST)
+        ].min(initial=np.inf)
+    usual_end = starts[parts <= Part.VALID].max(initial=0)
+    assert (starts[parts == Part.RANDOM] > usual_end).all()
+
+
+@given(logs("user-temporal") | logs("leave-one-out"))
+def test_users_are_in_time_order(log: tuple[Store, SplitSpec]) -> None:
+    store, spec = log
+    parts, usual = parts_of(store, spec), usual_of(store)
+    for begin, end in pairwise(store.user_offsets):
+        used = [parts[row] for row in range(begin, end) if usual[row] and parts[row] in USED]
+        assert used == sorted(used)
+        trained = np.flatnonzero(parts[begin:end] == Part.TRAIN)
+        apart = np.flatnonzero(parts[begin:end] == Part.RANDOM)
+        assert apart.min(initial=end) > trained.max(initial=-1)
+
+
+# --- against a slow reference ---
+
+
+@pytest.mark.parametrize("name", sorted(KEYS))
+def test_parts_equal_a_slow_reference(name: str) -> None:
+    @given(logs(name))
+    def check(log: tuple[Store, SplitSpec]) -> None:
+        store, spec = log
+        assert parts_of(store, spec).tolist() == slow_parts(store, spec)
+
+    check()
+
+
+# --- shares ---
+
+
+@given(st.integers(50, 3000), shares, st.integers(0, 100))
+def test_temporal_shares_are_exact_without_ties(
+    count: int, given: dict[str, float], seed: int
+) -> None:
     store = make_store((count,), per_request=1, seed=seed)
-    found = np.bincount(parts_of("temporal", store, spec), minlength=3) / count
-    assert np.abs(found - [spec.train, spec.valid, spec.test]).max() <= 2 / count
+    spec = SplitSpec(name="temporal", **given)
+    found = np.bincount(split_events(store, spec), minlength=3) / count
+    assert np.abs(found - spec.shares).max() <= 2 / count
 
 
-@given(stores, specs)
-def test_user_temporal_is_contiguous_and_in_order(store: Store, spec: SplitSpec) -> None:
-    parts, offsets = parts_of("user-temporal", store, spec), store.user_offsets
-    for begin, end in pairwise(offsets):
-        assert (np.diff(parts[begin:end].astype(int)) >= 0).all()
-
-
-@given(st.lists(st.integers(1, 60), min_size=1), specs, st.integers(0, 100))
-def test_user_temporal_shares_of_each_user(lengths: list[int], spec: SplitSpec, seed: int) -> None:
+@given(st.lists(st.integers(1, 60), min_size=1), shares, st.integers(0, 100))
+def test_user_temporal_shares_of_each_user(
+    lengths: list[int], given: dict[str, float], seed: int
+) -> None:
     store = make_store(tuple(lengths), per_request=1, seed=seed)
-    parts, offsets = parts_of("user-temporal", store, spec), store.user_offsets
+    spec = SplitSpec(name="user-temporal", **given)
+    parts, offsets = split_events(store, spec), store.user_offsets
     for user, length in enumerate(lengths):
         own = parts[offsets[user] : offsets[user + 1]]
-        assert abs((own == Part.TEST).sum() - spec.test * length) <= 0.5 + 1e-9
-        assert abs((own == Part.TRAIN).sum() - spec.train * length) <= 0.5 + 1e-9
-
-
-@given(stores, specs)
-def test_user_split_keeps_users_whole(store: Store, spec: SplitSpec) -> None:
-    parts, offsets = parts_of("user", store, spec), store.user_offsets
-    assert (parts == np.repeat(parts[offsets[:-1]], np.diff(offsets))).all()
+        assert abs((own == Part.TEST).sum() - given["test"] * length) <= 0.5 + 1e-9
+        assert abs((own == Part.TRAIN).sum() - given["train"] * length) <= 0.5 + 1e-9
 
 
 def test_user_split_shares_and_stability() -> None:
     spec = SplitSpec(name="user", train=0.6, valid=0.1, test=0.3)
     small, large = make_store((2,) * 1000), make_store((3,) * 4000)
-    found = np.bincount(parts_of("user", large, spec)) / (3 * 4000)
+    found = np.bincount(split_events(large, spec)) / (3 * 4000)
     assert np.abs(found - [0.6, 0.1, 0.3]).max() < 0.03
     # A user's part does not depend on who else is in the data.
-    first = parts_of("user", small, spec)[small.user_offsets[:-1]]
-    assert (first == parts_of("user", large, spec)[large.user_offsets[:1000]]).all()
+    first = split_events(small, spec)[small.user_offsets[:-1]]
+    assert (first == split_events(large, spec)[large.user_offsets[:1000]]).all()
 
 
-@given(stores)
-def test_leave_one_out(store: Store) -> None:
-    parts = parts_of("leave-one-out", store, SplitSpec(name="leave-one-out"))
-    for begin, end in pairwise(store.user_offsets):
-        own = parts[begin:end].tolist()
-        tail = [Part.VALID, Part.TEST] if len(own) >= 3 else []
-        assert own == [Part.TRAIN] * (len(own) - len(tail)) + tail
+def test_shares_count_the_usual_events_only() -> None:
+    store = changed(make_store((400,), per_request=1), apart=0.7)
+    usual = store.column("apart") == 0
+    for name in ("temporal", "user-temporal"):
+        parts = split_events(store, SplitSpec(name=name, train=0.5, valid=0.2, test=0.3))[usual]
+        assert np.bincount(parts) / usual.sum() == pytest.approx([0.5, 0.2, 0.3], abs=0.02)
+
+
+# --- by hand ---
+
+
+def daily(hours: list[float]) -> MemoryStore:
+    """One user, one event a request, at these hours after 2022-05-01T00:00Z."""
+    store = make_store((len(hours),), per_request=1)
+    begin = datetime(2022, 5, 1, tzinfo=UTC).timestamp()
+    store.column("timestamp")[:] = begin + 3600 * np.array(hours)
+    time = TimeRange(first=begin + 3600 * hours[0], last=begin + 3600 * hours[-1])
+    manifest = store.manifest.model_copy(update={"time": time})
+    columns = {name: store.column(name) for name in ("user", "item", "timestamp", "request")}
+    return MemoryStore(manifest, columns, store.users, store.items)
+
+
+def test_days_begin_at_midnight_of_the_offset() -> None:
+    store = daily([15, 16.5, 23, 24, 39.9, 40, 60])
+    utc = SplitSpec.model_validate({"name": "date", "test_from": "2022-05-02"})
+    assert assign_split(store, utc).tolist() == [0, 0, 0, 2, 2, 2, 2]
+    beijing = {"name": "date", "utc_offset_hours": 8, "test_from": "2022-05-02"}
+    valid = beijing | {"test_from": "2022-05-03", "valid_from": "2022-05-02"}
+    assert assign_split(store, SplitSpec.model_validate(beijing)).tolist() == [0, 2, 2, 2, 2, 2, 2]
+    assert assign_split(store, SplitSpec.model_validate(valid)).tolist() == [0, 1, 1, 1, 1, 2, 2]
+    moment = {"name": "temporal", "test_from": "2022-05-02T00:00:00+08:00"}
+    assert assign_split(store, SplitSpec.model_validate(moment)).tolist() == [0, 2, 2, 2, 2, 2, 2]
+
+
+def test_date_shares_are_rounded_to_days() -> None:
+    store = daily([1, 2, 3, 4, 5, 6, 25, 26, 49, 73])  # 6, 2, 1 and 1 events a day
+    spec = SplitSpec(name="date", train=0.65, valid=0.2, test=0.15)
+    assert assign_split(store, spec).tolist() == [0] * 6 + [1] * 2 + [2] * 2
+    without = SplitSpec(name="date", train=0.75, valid=0, test=0.25)
+    assert assign_split(store, without).tolist() == [0] * 8 + [2] * 2
+    # However small its share, each part gets a day.
+    tiny = SplitSpec(name="date", train=0.98, valid=0.01, test=0.01)
+    assert np.bincount(assign_split(store, tiny)).tolist() == [8, 1, 1]
 
 
 def test_hand_made_example() -> None:
     store = make_store((10,), per_request=1)
     spec = SplitSpec(name="user-temporal", train=0.7, valid=0.1, test=0.2)
     assert assign_split(store, spec).tolist() == [0] * 7 + [1] + [2] * 2
+    assert assign_split(store, SplitSpec(name="leave-one-out")).tolist() == [0] * 8 + [1, 2]
+
+
+def with_requests(request: list[int]) -> MemoryStore:
+    store = make_store((len(request),), per_request=1)
+    store.column("request")[:] = request
+    counts = store.manifest.counts.model_copy(update={"requests": request[-1] + 1})
+    manifest = store.manifest.model_copy(update={"counts": counts})
+    columns = {name: store.column(name) for name in ("user", "item", "timestamp", "request")}
+    return MemoryStore(manifest, columns, store.users, store.items)
 
 
 def test_a_request_takes_the_part_of_its_first_event() -> None:
-    store = make_store((4,), per_request=1)
-    store.column("request")[:] = [0, 1, 1, 1]
-    store = type(store)(
-        store.manifest.model_copy(
-            update={"counts": store.manifest.counts.model_copy(update={"requests": 2})}
-        ),
-        {name: store.column(name) for name in ("user", "item", "timestamp", "request")},
-        store.users,
-        store.items,
-    )
+    store = with_requests([0, 1, 1, 1])
     for name in ("temporal", "user-temporal"):
         spec = SplitSpec(name=name, train=0.5, valid=0.0, test=0.5)
-        assert parts_of(name, store, spec).tolist() == [0, 0, 0, 0]
+        assert split_events(store, spec).tolist() == [0, 0, 0, 0]
 
 
-def test_unknown_split() -> None:
-    with pytest.raises(GenrankError) as caught:
-        assign_split(make_store(), SplitSpec(name="temporl"))
-    assert caught.value.exit_code == ExitCode.USAGE
-    assert "did you mean 'temporal'?" in caught.value.hint
+def test_leave_one_out_does_not_train_on_the_rest_of_a_page() -> None:
+    store = with_requests([0, 0, 1, 1, 2, 2, 2])
+    assert assign_split(store, SplitSpec(name="leave-one-out")).tolist() == [0, 0, 3, 1, 3, 3, 2]
 
 
-def test_empty_part_is_refused() -> None:
-    with pytest.raises(GenrankError, match="leaves valid empty") as caught:
-        assign_split(make_store((2, 2)), SplitSpec(name="leave-one-out"))
+def test_apart_events_by_hand() -> None:
+    store = with_requests([0, 0, 1, 2, 2, 3, 4])
+    columns = {name: store.column(name) for name in ("user", "timestamp", "request")}
+    columns["apart"] = np.array([0, 1, 0, 0, 1, 0, 1], np.uint8)
+    manifest = store.manifest.model_copy(update={"apart": True})
+    mixed = MemoryStore(manifest, columns, store.users, store.items)
+    assert assign_split(mixed, SplitSpec(name="leave-one-out")).tolist() == [0, 3, 0, 1, 3, 2, 4]
+    spec = SplitSpec(name="user-temporal", train=0.5, valid=0, test=0.5)
+    assert assign_split(mixed, spec).tolist() == [0, 3, 0, 2, 4, 2, 4]
+    columns["apart"][:] = 1
+    with pytest.raises(GenrankError, match="every event of memory is apart"):
+        assign_split(mixed, spec)
+
+
+# --- what is refused ---
+
+
+def refusals() -> Iterator[tuple[Callable[[], MemoryStore], SplitSpec, str]]:
+    loo = SplitSpec(name="leave-one-out")
+    yield lambda: make_store((2, 2)), loo, "leaves valid empty"
+    tail = SplitSpec(name="user-temporal", train=0.9, valid=0.0, test=0.1)
+    yield lambda: make_store((4,), per_request=1), tail, "leaves test empty"
+    one_day = SplitSpec(name="date")
+    yield lambda: daily([1, 2, 30]), one_day, "events on 2 days; split date needs 3"
+    for day in ("2022-05-01", "2022-05-04", "2031-01-01"):
+        spec = SplitSpec.model_validate({"name": "date", "test_from": day})
+        outside = rf"test_from = {day} lies outside the events of memory \(2022-05-01T01:00:00"
+        yield lambda: daily([1, 30, 60]), spec, outside
+    early = {"name": "temporal", "valid_from": 1e9, "test_from": "2022-05-02T00:00:00Z"}
+    yield lambda: daily([1, 30]), SplitSpec.model_validate(early), r"valid_from = 2001-.* outside"
+    at_first = {"name": "temporal", "test_from": "2022-05-01T01:00:00Z"}
+    yield lambda: daily([1, 30]), SplitSpec.model_validate(at_first), "lies outside the events"
+    gap = {"name": "date", "valid_from": "2022-05-02", "test_from": "2022-05-03"}
+    yield lambda: daily([1, 60]), SplitSpec.model_validate(gap), "leaves valid empty"
+
+
+@pytest.mark.parametrize(("make", "spec", "message"), list(refusals()))
+def test_empty_parts_and_bounds_outside_are_refused(
+    make: Callable[[], MemoryStore], spec: SplitSpec, message: str
+) -> None:
+    with pytest.raises(GenrankError, match=message) as caught:
+        assign_split(make(), spec)
     assert caught.value.exit_code == ExitCode.DATA
-    tiny = make_store((4,), per_request=1)
-    spec = SplitSpec(name="user-temporal", train=0.9, valid=0.0, test=0.1)
-    with pytest.raises(GenrankError, match="leaves test empty"):
-        assign_split(tiny, spec)
+    assert caught.value.hint

@@ -14,17 +14,23 @@ import polars as pl
 import pytest
 
 from genrank_cli.data.card import canonical_hash
+from genrank_cli.data.declare import WindowSpec
 from genrank_cli.data.invariants import CHECKS, check
 from genrank_cli.data.store import FileRecord, Manifest, Store
 from genrank_cli.errors import ExitCode, GenrankError
 from tests.data.conftest import BuildTables
-from tests.data.raw import events
+from tests.data.raw import events, plain_card
 
 
 @pytest.fixture
 def store(build_tables: BuildTables) -> Store:
     items = pl.DataFrame(
-        {"item": [1, 2, 3, 4], "field.kind": ["x", "y", "x", None], "content": [[1.0, 2.0]] * 4},
+        {
+            "item": [1, 2, 3, 4],
+            "field.kind": ["x", "y", "x", None],
+            "number.length": [0.5, None, 2.0, 3.0],
+            "content": [[1.0, 2.0]] * 4,
+        },
         schema_overrides={"content": pl.Array(pl.Float32, 2)},
     )
     raw = events(
@@ -32,9 +38,12 @@ def store(build_tables: BuildTables) -> Store:
             "action.a": [0, 1] * 4,
             "truth.like": [0.25] * 8,
             "context.tab": ["p", "q"] * 4,
+            "number.n": [0.5, None] * 4,
+            "apart": [False] * 7 + [True],
         }
     )
-    return build_tables(raw, items=items)
+    windows = WindowSpec(spans=("1h",), keys=("user",))
+    return build_tables(raw, items=items, card=plain_card(windows=windows))
 
 
 def test_columns_have_the_promised_types(store: Store) -> None:
@@ -49,6 +58,10 @@ def test_columns_have_the_promised_types(store: Store) -> None:
         "timestamp": np.dtype(np.float64),
         "task.like": f32,
         "truth.like": f32,
+        "number.n": f32,
+        "apart": np.dtype(np.uint8),
+        "window.user_1h_count": f32,
+        "window.user_1h_like": f32,
     }
     assert store.user_offsets.tolist() == [0, 4, 8]
     assert store.user_offsets.dtype == store.request_offsets.dtype == np.int64
@@ -107,7 +120,7 @@ def test_edited_manifest(store: Store) -> None:
 
 def test_other_build_version(store: Store) -> None:
     _edit(store.path, lambda fields: fields.update(build_version=0), sign=True)
-    with pytest.raises(GenrankError, match="has build version 0; this genrank reads 1"):
+    with pytest.raises(GenrankError, match="has build version 0; this genrank reads 2"):
         Store.open(store.path)
 
 
@@ -151,11 +164,14 @@ def _content(path: Path) -> None:
     np.save(path / "content.npy", content)
 
 
-def _side(path: Path) -> None:
-    file = path / "items.arrow"
-    table = pl.read_ipc(io.BytesIO(file.read_bytes()))
-    ids = pl.Series("id", ["1", "2", "2", "4"])
-    table.with_columns(ids).write_ipc(file, compression="uncompressed")
+def _side(name: str, values: list[object]) -> Callable[[Path], None]:
+    def change(path: Path) -> None:
+        file = path / "items.arrow"
+        table = pl.read_ipc(io.BytesIO(file.read_bytes()))
+        changed = pl.Series(name, values, dtype=table[name].dtype)
+        table.with_columns(changed).write_ipc(file, compression="uncompressed")
+
+    return change
 
 
 TAMPERINGS = [
@@ -175,8 +191,19 @@ TAMPERINGS = [
     (_set("task.like", 0, 1), "file hashes"),
     (_set("truth.like", 0, 2), "truth"),
     (_set("context.tab", 0, 3), "context"),
+    (_set("number.n", 0, np.inf), "numbers"),
+    (_set("number.n", 0, np.nan), "file hashes"),
+    (_set("apart", 0, 2), "apart"),
+    (_set("apart", 0, 1), "file hashes"),
+    (_set("window.user_1h_count", 7, np.nan), "windows"),
+    (_set("window.user_1h_like", 0, -0.5), "windows"),
+    (_set("window.user_1h_count", 7, 9), "file hashes"),
     (_content, "content"),
-    (_side, "side tables"),
+    (_side("id", ["1", "2", "2", "4"]), "side tables"),
+    (_side("field.kind", [1, 2, 3, 0]), "side tables"),
+    (_side("field.kind", [1, 2, 2, 0]), "file hashes"),
+    (_side("number.length", [0.5, np.inf, 2.0, 3.0]), "side tables"),
+    (_side("number.length", [0.5, np.nan, 2.0, 4.0]), "file hashes"),
 ]
 
 
@@ -185,9 +212,16 @@ def test_tampering_is_found_and_named(
     change: Callable[[Path], None], invariant: str, store: Store
 ) -> None:
     change(store.path)
-    broken = [finding for finding in check(Store.open(store.path)) if finding.detail]
+    # Not opened anew: that would find the other size of a rewritten file.
+    broken = [finding for finding in check(store) if finding.detail]
     assert broken[0].invariant == invariant
     assert broken[0].detail
+
+
+def test_side_tables_are_compared_by_value_not_by_bytes(store: Store) -> None:
+    _side("number.length", [0.5, np.nan, 2.0, 3.0])(store.path)
+    broken = [finding for finding in check(Store(store.path, store.manifest)) if finding.detail]
+    assert broken == []
 
 
 def test_layout_is_checked_first(store: Store) -> None:

@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from genrank_cli.data.batch import Batch, Events
-from genrank_cli.data.batcher import Batcher, concatenated_ranges, request_gaps
+from genrank_cli.data.batcher import Batcher
+from genrank_cli.data.gather import concatenated_ranges, request_gaps
 from genrank_cli.data.samples import ORGANIZATIONS, SampleConfig, build_samples
 from tests.factory import MemoryStore, make_store
 

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
 from genrank_cli.data.card import Card
-from genrank_cli.errors import unknown_name
+from genrank_cli.errors import GenrankError, unknown_name
 
 if TYPE_CHECKING:
     import polars as pl
 
 #: source on the card → module with a function ``read``, imported when it is needed
 READERS = {
+    "kuairand": "genrank_cli.data.sources.kuairand",
     "movielens": "genrank_cli.data.sources.movielens",
     "synthetic": "genrank_cli.data.sources.synthetic",
+    "table": "genrank_cli.data.sources.table",
 }
 
 
@@ -35,6 +37,10 @@ class RawTables:
     holds several), ``number.<name>`` (as above) and ``statistic.<name>`` (a number that sums up a
     period of the log, test period included: it leaks); items may have ``content``, an array of
     numbers of one width.
+    A reader may leave the checking of the raw text to the one pass that the builder makes over
+    it: ``refused`` (bool, events) marks a row that may not stand in the file, and ``explain`` is
+    called when there is one, or when the text cannot be parsed, with what the parser said. It
+    returns the error that names the first such line and the reason.
     ``quirks``: further counts for the report, such as rows that a reader had to leave out.
     """
 
@@ -42,6 +48,7 @@ class RawTables:
     users: pl.LazyFrame | None = None
     items: pl.LazyFrame | None = None
     quirks: Mapping[str, int] = field(default_factory=dict)
+    explain: Callable[[str], GenrankError] | None = None
 
 
 class Reader(Protocol):

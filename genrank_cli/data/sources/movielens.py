@@ -18,13 +18,12 @@ import polars as pl
 from genrank_cli.data.card import Card, parse_options
 from genrank_cli.data.declare import Frozen
 from genrank_cli.data.sources import RawTables
-from genrank_cli.data.sources.files import (
-    Number,
-    find,
-    scan_numbers,
-    text_rows,
-    whole_number,
-)
+from genrank_cli.data.sources.cells import Number
+from genrank_cli.data.sources.files import find
+from genrank_cli.data.sources.lines import text_rows, whole_number
+from genrank_cli.data.sources.scan import Layout as TextLayout
+from genrank_cli.data.sources.scan import Scan, header, scan_text
+from genrank_cli.errors import data_error
 
 YEAR_STEP = 5  # years to one value of the item field `year`
 _YEAR = re.compile(r"\((\d{4})\)\s*$")
@@ -88,12 +87,23 @@ def read(card: Card, raw_dir: Path | None) -> RawTables:
     options = parse_options(card, Options)
     files = find(card, raw_dir or Path())
     layout = LAYOUTS[options.layout]
-    ratings = scan_numbers(files["ratings"], layout.columns, layout.separator, layout.header)
+    ratings = _scan(files["ratings"], layout)
     return RawTables(
-        events=_events(ratings, layout, options.like_at),
+        events=_events(ratings.frame, layout, options.like_at),
         users=_users(files["users"], options.layout) if "users" in files else None,
         items=_items(files["items"], options.layout) if "items" in files else None,
+        explain=ratings.explain,
     )
+
+
+def _scan(path: Path, layout: Layout) -> Scan:
+    names = () if layout.header else layout.names
+    text = TextLayout(layout.separator, names, quoted=False)
+    found = header(path, text)
+    if found != list(layout.names):
+        expected, first = (layout.separator.join(row) for row in (layout.names, found))
+        raise data_error(f"{path}, line 1: expected the header {expected!r}, found {first!r}")
+    return scan_text([path], layout.columns, text)
 
 
 def _events(ratings: pl.LazyFrame, layout: Layout, like_at: float) -> pl.LazyFrame:
@@ -107,6 +117,7 @@ def _events(ratings: pl.LazyFrame, layout: Layout, like_at: float) -> pl.LazyFra
             (rating == value).cast(pl.UInt8).alias(f"action.{_rating_name(value)}")
             for value in layout.ratings
         ),
+        refused="refused",
     )
 
 

@@ -1,0 +1,67 @@
+"""``genrank data init``: a card for one's own log."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from genrank_cli.cli.options import FormatOption, JsonOption
+from genrank_cli.cli.output import STDOUT, Format, check_output, emit, say, write_stdout
+from genrank_cli.errors import GenrankError
+
+EPILOG = (
+    "\b\n"
+    "Examples:\n"
+    "  genrank data init mylog.parquet\n"
+    "  genrank data init logs/day-*.csv.gz --name mylog --items items.csv\n"
+    "  genrank data init mylog.csv -o cards/mylog.toml --force --json"
+)
+
+
+def init(
+    files: Annotated[
+        list[Path],
+        typer.Argument(metavar="FILE...", help="The log: CSV, TSV, Parquet; .gz, .zst."),
+    ],
+    users: Annotated[
+        Path | None, typer.Option("--users", metavar="FILE", help="A table of the users.")
+    ] = None,
+    items: Annotated[
+        Path | None, typer.Option("--items", metavar="FILE", help="A table of the items.")
+    ] = None,
+    name: Annotated[
+        str | None,
+        typer.Option("--name", metavar="NAME", help="Name of the dataset (default: the file's)."),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="The card; default NAME.toml."),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a card that is there.")] = False,
+    format: FormatOption = Format.AUTO,
+    json: JsonOption = False,
+) -> None:
+    """Look at a log, show what its columns seem to be, and write a card to edit."""
+    check_output(output)
+    if output is not None and output != STDOUT and output.suffix != ".toml":
+        raise GenrankError(f"-o {output}: a card ends in .toml", f"write -o {output}.toml")
+    from genrank_cli.data.init.draft import check_files, dataset_name, draft_card
+    from genrank_cli.files import write_text
+
+    check_files([*files, *(side for side in (users, items) if side is not None)])
+    chosen = dataset_name(name, files[0])
+    card = output or Path(f"{chosen}.toml")
+    if card != STDOUT and card.exists() and not force:
+        raise GenrankError(f"{card} is there already", "replace it with --force, or choose -o FILE")
+    drafted = draft_card(files, chosen, card.parent, {"users": users, "items": items})
+    for key in drafted.missing:
+        say(f"TODO: no column looks like the {key}: fill it in on the card")
+    if card == STDOUT:
+        write_stdout(drafted.text)
+        return
+    emit(drafted.table(), format, None, json)  # first: it refuses contradictory options
+    write_text(card, drafted.text)
+    target = chosen if output is None else card
+    say(f"wrote {card} · next: check it, then: genrank data build {target}")

@@ -1,0 +1,212 @@
+"""What training sees of the test events: counted piece by piece, each piece whole users.
+
+Of all events only the split (one byte each) is held in memory, so that a log of any length is
+counted from its memory-mapped columns.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from genrank_cli.data.splits import Part, Parts
+from genrank_cli.data.store import Store
+
+PIECE = 1 << 22  # events; a user with more of them is a piece of its own
+
+Times = npt.NDArray[np.float64]
+Seen = npt.NDArray[np.bool_]
+Rows = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """Who and what occurs where, and until when.
+
+    ``users`` bool [parts, U], ``items`` bool [parts, I]: who occurs in which part. ``user_last``
+    f64 [U], ``item_last`` f64 [I]: the last training event of each, −inf without one. ``first``
+    and ``last`` f64 [parts]: the first and last event of each part, ±inf where it is empty.
+    """
+
+    events: npt.NDArray[np.int64]
+    users: Seen
+    items: Seen
+    user_last: Times
+    item_last: Times
+    first: Times
+    last: Times
+
+
+@dataclass(frozen=True)
+class Exposure:
+    """Events of which something is true; of test events unless it says otherwise."""
+
+    trained_after: int  # training events later than the first test event
+    user_future: int  # whose user has a later training event
+    item_future: int  # whose item has a later training event
+    cold_users: int  # whose user has no training event
+    cold_items: int
+    repeated: int  # whose pair of user and item has a training event
+    repeated_same_label: int  # … the last of which has the same label of the main task
+    repeated_later: int  # … the last of which is later
+    after_test: int  # whose history holds other test events
+    without_history: int
+    histories: dict[str, int]  # quantiles of the number of earlier events
+    cut_requests: int  # requests in more than one of train, valid and test
+
+
+@dataclass(frozen=True)
+class Drift:
+    """A label's mean in each part, and how far train and test are apart.
+
+    ``z`` is their difference in standard errors, which are clustered by user, because events of one
+    user are not independent; None where it cannot be told.
+    """
+
+    train: float
+    valid: float | None
+    test: float
+    z: float | None
+
+    @property
+    def change(self) -> float | None:
+        """The relative difference of test to train; None where the label is 0 in training."""
+        return self.test / self.train - 1 if self.train else None
+
+
+def cover(store: Store, parts: Parts) -> Coverage:
+    """The first pass over all events."""
+    counts = store.manifest.counts
+    users = np.zeros((len(Part), counts.users), np.bool_)
+    items = np.zeros((len(Part), counts.items), np.bool_)
+    user_last, item_last = np.full(counts.users, -np.inf), np.full(counts.items, -np.inf)
+    first, last = np.full(len(Part), np.inf), np.full(len(Part), -np.inf)
+    for piece in pieces(store):
+        user, item = store.column("user")[piece], store.column("item")[piece]
+        time = store.column("timestamp")[piece]
+        for part in Part:
+            rows = np.flatnonzero(parts[piece] == part)
+            if len(rows):
+                users[part, user[rows]] = True
+                items[part, item[rows]] = True
+                first[part] = min(first[part], time[rows].min())
+                last[part] = max(last[part], time[rows].max())
+            if part is Part.TRAIN:
+                np.maximum.at(user_last, user[rows], time[rows])
+                np.maximum.at(item_last, item[rows], time[rows])
+    events = np.bincount(parts, minlength=len(Part))
+    return Coverage(events, users, items, user_last, item_last, first, last)
+
+
+def expose(store: Store, parts: Parts, coverage: Coverage) -> Exposure:
+    """The second pass: the test events one by one, against what was trained on."""
+    user_column, request_column = store.column("user"), store.column("request")
+    first_test = coverage.first[Part.TEST]
+    sums: dict[str, int] = {}
+    lengths = [np.zeros(0, np.int64)]
+
+    def add(**found: int | np.integer) -> None:
+        for name, count in found.items():
+            sums[name] = sums.get(name, 0) + int(count)
+
+    for piece in pieces(store):
+        part = parts[piece]
+        user, time = user_column[piece], store.column("timestamp")[piece]
+        add(trained_after=(time[part == Part.TRAIN] > first_test).sum())
+        add(cut_requests=_cut_requests(request_column[piece], part))
+        test = np.flatnonzero(part == Part.TEST)
+        owner, item = user[test], store.column("item")[piece][test]
+        add(
+            user_future=(coverage.user_last[owner] > time[test]).sum(),
+            item_future=(coverage.item_last[item] > time[test]).sum(),
+            cold_users=(~coverage.users[Part.TRAIN, owner]).sum(),
+            cold_items=(~coverage.items[Part.TRAIN, item]).sum(),
+        )
+        begin = store.request_offsets[request_column[piece][test]]  # of each event's request
+        length = begin - store.user_offsets[owner]
+        lengths.append(length)
+        add(without_history=(length == 0).sum())
+        add(after_test=(_first_of_user(owner, test + piece.start) < begin).sum())
+        add(**_repeats(store, piece, part, test))
+    return Exposure(histories=_quantiles(np.concatenate(lengths)), **sums)
+
+
+def drift(store: Store, parts: Parts, task: str) -> Drift:
+    """How the mean of a label differs between the parts."""
+    labels = store.column(f"task.{task}")
+    users = store.manifest.counts.users
+    chosen = (Part.TRAIN, Part.VALID, Part.TEST)
+    events, sums = np.zeros((3, users)), np.zeros((3, users))
+    for piece in pieces(store):
+        user, part, label = store.column("user")[piece], parts[piece], labels[piece]
+        base, size = int(user[0]), int(user[-1]) + 1 - int(user[0])
+        for number in chosen:
+            rows = part == number
+            local = user[rows] - user[0]
+            events[number, base : base + size] += np.bincount(local, minlength=size)
+            weights = label[rows].astype(np.float64)
+            sums[number, base : base + size] += np.bincount(local, weights, minlength=size)
+    total = events.sum(axis=1)
+    means = sums.sum(axis=1) / np.maximum(total, 1)
+    train, valid, test = means.tolist()
+    residual = sums - means[:, None] * events  # [parts, U]
+    spread = residual[Part.TEST] / total[Part.TEST] - residual[Part.TRAIN] / total[Part.TRAIN]
+    error = math.sqrt(float(spread @ spread))
+    z = (test - train) / error if error > 0 else None
+    return Drift(train, valid if total[Part.VALID] else None, test, z)
+
+
+def pieces(store: Store) -> Iterator[slice]:
+    """Runs of about `PIECE` events that end where a user's events end."""
+    offsets, events = store.user_offsets, store.manifest.counts.events
+    cuts = offsets[np.searchsorted(offsets, np.arange(PIECE, events, PIECE))]
+    bounds = np.unique(np.concatenate(([0], cuts, [events])))
+    for begin, end in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
+        yield slice(begin, end)
+
+
+def _cut_requests(request: npt.NDArray[np.uint32], part: Parts) -> int:
+    rows = np.flatnonzero(part <= Part.TEST)
+    request, part = request[rows], part[rows]
+    cut = request[1:][(request[1:] == request[:-1]) & (part[1:] != part[:-1])]
+    return len(np.unique(cut))
+
+
+def _first_of_user(owner: npt.NDArray[np.uint32], rows: Rows) -> Rows:
+    """The first of the given rows that has the same owner, for each; owners are sorted."""
+    starts = np.flatnonzero(np.diff(owner, prepend=owner[:1] + 1) != 0)
+    return np.repeat(rows[starts], np.diff(np.append(starts, len(rows))))
+
+
+def _repeats(store: Store, piece: slice, part: Parts, test: Rows) -> dict[str, int]:
+    """Test events (rows of the piece) whose pair of user and item was trained on."""
+    train = np.flatnonzero(part == Part.TRAIN)
+    names = ("repeated", "repeated_same_label", "repeated_later")
+    if not len(train) or not len(test):
+        return dict.fromkeys(names, 0)
+    items = np.uint64(store.manifest.counts.items)
+    user, item = store.column("user")[piece], store.column("item")[piece]
+    pair = user.astype(np.uint64) * items + item
+    order = train[np.argsort(pair[train], kind="stable")]  # of one pair: in the order of time
+    last = np.searchsorted(pair[order], pair[test], side="right") - 1
+    trained = order[np.maximum(last, 0)]
+    hit = (last >= 0) & (pair[trained] == pair[test])
+    trained, tested = trained[hit], test[hit]
+    label = store.column(f"task.{store.manifest.tasks[0].name}")[piece]
+    time = store.column("timestamp")[piece]
+    counts = (
+        len(tested),
+        int((label[trained] == label[tested]).sum()),
+        int((time[trained] > time[tested]).sum()),
+    )
+    return dict(zip(names, counts, strict=True))
+
+
+def _quantiles(lengths: Rows) -> dict[str, int]:
+    shares = {"p10": 0.1, "median": 0.5, "p90": 0.9}
+    found = np.quantile(lengths, list(shares.values()), method="inverted_cdf")
+    return {name: int(value) for name, value in zip(shares, found, strict=True)}
