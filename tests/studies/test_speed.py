@@ -78,9 +78,7 @@ def test_measured_for_real() -> None:
 
 
 def test_rows_with_other_samples_get_their_own_batches() -> None:
-    grouped = overlaid(
-        small_config("genrank"), {"data": {"samples": {"organization": "grouped"}}}
-    )
+    grouped = overlaid(small_config("genrank"), {"data": {"samples": {"organization": "grouped"}}})
     found = measure_speed(
         {"packed": small_config("genrank"), "grouped": grouped}, small_store(), CPU, rounds=1
     )
