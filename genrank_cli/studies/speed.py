@@ -1,7 +1,7 @@
 """Training speed of several configurations on the same events, as ratios from alternating rounds.
 
-Machines change pace while they measure: a ratio is taken inside one round, in which every row trains
-on its batches, and the order rotates from round to round.
+Machines change pace while they measure: a ratio is taken inside one round, in which every row
+trains on its batches, and the order rotates from round to round.
 """
 
 from __future__ import annotations
