@@ -31,3 +31,8 @@ def packaged(kind: Literal["datasets", "ablations"]) -> Path:
     """
     inside = PACKAGE / kind
     return inside if inside.is_dir() else PACKAGE.parent / kind
+
+
+def cache_dir() -> Path:
+    """What can be made again: ``$XDG_CACHE_HOME/genrank``, else ``~/.cache/genrank``."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "genrank"

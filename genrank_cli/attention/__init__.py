@@ -14,6 +14,8 @@ from genrank_cli.attention.bias import Bias, BiasEntry, BiasModule
 from genrank_cli.attention.blockwise import attend_blockwise
 from genrank_cli.attention.call import ACTIVATIONS, Call
 from genrank_cli.attention.mask import Mask, packed_mask
+from genrank_cli.attention.native.attend import attend_native, supported
+from genrank_cli.attention.native.library import available
 from genrank_cli.attention.reference import attend_reference
 from genrank_cli.attention.relative import RelativeBias
 from genrank_cli.errors import GenrankError, unknown_name
@@ -39,6 +41,7 @@ Backend = Callable[[Tensor, Tensor, Tensor, Call], Tensor]
 BACKENDS: dict[str, Backend] = {
     "reference": attend_reference,
     "blockwise": attend_blockwise,
+    "native": attend_native,
 }
 
 BIASES: dict[str, BiasEntry] = {
@@ -80,7 +83,8 @@ def attend(
         SiLU's fixed N > 0; never the batch's longest length, or a score would depend on who shares
         the batch.
     backend
-        A name of `BACKENDS`, or ``auto``: the fastest for the tensors' device.
+        A name of `BACKENDS`, or ``auto``: ``native`` where there is a C++ compiler and the kernels
+        know the call (float32 or bfloat16, a shipped bias), else ``blockwise``.
 
     Returns [T, H, width of v] in the dtype of q. Differentiable in q, k, v and the bias's learned
     tensors. Raises `GenrankError` for an unknown name, ValueError for shapes that do not fit.
@@ -91,13 +95,16 @@ def attend(
     if norm < 1:
         raise GenrankError(f"attention norm {norm} is below 1", "it is the fixed length N")
     call = Call(offsets, mask, bias, activation, scale, norm)
-    return BACKENDS[resolve_backend(backend)](q, k, v, call)
+    name = resolve_backend(backend)
+    if backend == "auto" and not supported(call, q.dtype):
+        name = "blockwise"
+    return BACKENDS[name](q, k, v, call)
 
 
 def resolve_backend(name: str) -> str:
-    """The backend that ``name`` stands for; ``auto`` becomes a name of `BACKENDS`."""
+    """The backend that ``name`` stands for; ``auto`` becomes the one for shipped biases."""
     if name == "auto":
-        return "blockwise"
+        return "native" if available() else "blockwise"
     if name not in BACKENDS:
         raise unknown_name("attention backend", name, [*BACKENDS, "auto"])
     return name

@@ -33,6 +33,11 @@ class Events:
     gap: Tensor
     context: Tensor
 
+    def followed_by(self, others: Events) -> Events:
+        """These events, then ``others``."""
+        names = [field.name for field in fields(self)]
+        return Events(*(torch.cat((getattr(self, n), getattr(others, n))) for n in names))
+
     def to(self, device: torch.device | str) -> Events:
         """The same events on another device."""
         return Events(*(getattr(self, field.name).to(device) for field in fields(self)))

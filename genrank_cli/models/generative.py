@@ -52,15 +52,14 @@ class GenerativeRanker(nn.Module):
 
     def tokens(self, batch: Batch, layout: Layout) -> Tensor:
         """The model's input [T, d]."""
+        events = batch.history.followed_by(batch.candidates)
+        shown = self.event(events)  # one look-up for history and candidates: half the calls
+        known = len(batch.actions)
         values = self.organization.values(
-            self.event(batch.history),
-            self.action(batch.actions),
-            self.event(batch.candidates),
-            self.masked,
+            shown[:known], self.action(batch.actions), shown[known:], self.masked
         )
         x = values[layout.source]
-        request = torch.cat((batch.history.request, batch.candidates.request))[layout.event]
-        gap = torch.cat((batch.history.gap, batch.candidates.gap))[layout.event]
+        request, gap = events.request[layout.event], events.gap[layout.event]
         for part in self.additive(layout.position, request, gap):
             x = x + part
         return x

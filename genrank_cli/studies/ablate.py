@@ -22,7 +22,7 @@ from genrank_cli.training.run import finished
 from genrank_cli.training.runtime import resolve_device, start
 
 #: What of the environment decides a speed.
-MACHINE = ("cpu", "cores_usable", "torch", "cuda")
+MACHINE = ("cpu", "cores_usable", "torch", "attention", "cuda")
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
-"""Training speed of several models on the same batches, as ratios from alternating rounds.
+"""Training speed of several configurations on the same events, as ratios from alternating rounds.
 
-Machines change pace while they measure: a ratio is taken inside one round, in which every model
-trains on the same batches, and the order rotates from round to round.
+Machines change pace while they measure: a ratio is taken inside one round, in which every row
+trains on its batches, and the order rotates from round to round.
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ from typing import Any
 import torch
 
 from genrank_cli.data.batch import Batch
+from genrank_cli.data.batcher import Batcher
 from genrank_cli.data.store import Store
 from genrank_cli.errors import data_error
 from genrank_cli.files import write_json
 from genrank_cli.training.config import ExperimentConfig
 from genrank_cli.training.loop import Trainer
-from genrank_cli.training.prepare import prepare
+from genrank_cli.training.prepare import Prepared, prepare
 from genrank_cli.training.runtime import start
 
 #: A round whose time is this many times the row's median is reported: the machine was disturbed.
@@ -31,24 +32,26 @@ OUTLIER = 1.5
 #: Batches of a round: few, so that rounds are short beside a change of the machine's pace.
 ROUND_BATCHES = 4
 
+Batches = list[Batch]
+
 
 @dataclass(frozen=True)
 class Speed:
-    """Seconds of each round by row, and the candidates trained on in a round."""
+    """Seconds of each round by row, and the candidates that the row trains on in a round."""
 
     round_s: dict[str, list[float]]
-    events: int
+    events: dict[str, int]
     device: str
     threads: int
 
     def ratios(self, base: str, row: str) -> list[float]:
         """How many times as fast as ``base`` the row was, round by round."""
-        pairs = zip(self.round_s[base], self.round_s[row], strict=True)
-        return [slow / quick for slow, quick in pairs]
+        pairs = zip(self.events_per_s(base), self.events_per_s(row), strict=True)
+        return [quick / slow for slow, quick in pairs]
 
     def events_per_s(self, row: str) -> list[float]:
         """Candidates per second of each round."""
-        return [self.events / seconds for seconds in self.round_s[row]]
+        return [self.events[row] / seconds for seconds in self.round_s[row]]
 
     def outliers(self, row: str) -> int:
         """Rounds that took much longer than the row's median."""
@@ -67,28 +70,49 @@ def measure_speed(
 ) -> Speed:
     """Whole training steps (forward, backward, optimiser) of every configuration, timed in rounds.
 
-    All configurations must share their data settings: the batches are the first ones' of seed 0.
+    Rows that read and batch the data alike share their batches: of those sorted by length, the ones
+    in the middle of four equal parts, so that a round is like an epoch.
     """
     start(0, threads)
-    first = next(iter(configs.values()))
-    prepared = prepare(store, first)
-    epoch = prepared.train.epoch(seed=0, epoch=0)
-    batches = [batch.to(device) for _, batch in zip(range(ROUND_BATCHES), epoch, strict=False)]
-    trainers = {name: Trainer(prepared, config, 0, device) for name, config in configs.items()}
-    for trainer in trainers.values():
-        _time(trainer, batches, device)  # every shape once, before anything counts
+    trainers, batches = _set_up(configs, store, device)
+    for name, trainer in trainers.items():
+        _time(trainer, batches[name], device)  # every shape once, before anything counts
     round_s: dict[str, list[float]] = {name: [] for name in trainers}
     names = list(trainers)
     for number in range(rounds):
         shift = number % len(names)
         for name in names[shift:] + names[:shift]:
-            round_s[name].append(_time(trainers[name], batches, device))
+            round_s[name].append(_time(trainers[name], batches[name], device))
         on_round(number + 1)
-    events = sum(len(batch.rows) for batch in batches)
+    events = {name: sum(len(batch.rows) for batch in batches[name]) for name in names}
     return Speed(round_s, events, str(device), torch.get_num_threads())
 
 
-def _time(trainer: Trainer, batches: list[Batch], device: torch.device) -> float:
+def _set_up(
+    configs: Mapping[str, ExperimentConfig], store: Store, device: torch.device
+) -> tuple[dict[str, Trainer], dict[str, Batches]]:
+    """A trainer and the batches of each row."""
+    known: dict[str, tuple[Prepared, Batches]] = {}
+    trainers, batches = {}, {}
+    for name, config in configs.items():
+        key = f"{config.data.model_dump_json()} {config.training.batch_events}"
+        if key not in known:
+            prepared = prepare(store, config)
+            known[key] = prepared, _typical(prepared.train, device)
+        prepared, batches[name] = known[key]
+        trainers[name] = Trainer(prepared, config, 0, device)
+    return trainers, batches
+
+
+def _typical(batcher: Batcher, device: torch.device) -> Batches:
+    """Batches from the middle of equal parts of an epoch sorted by length."""
+    order = batcher.in_order()
+    count = min(ROUND_BATCHES, len(order))
+    places = [(2 * part + 1) * len(order) // (2 * count) for part in range(count)]
+    return [batcher.batch(order[place]).to(device) for place in places]
+
+
+def _time(trainer: Trainer, batches: Batches, device: torch.device) -> float:
     """Seconds of one training step on each of ``batches``; the step ends with reading its loss."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)

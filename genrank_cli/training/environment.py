@@ -22,14 +22,17 @@ def environment() -> dict[str, Any]:
     """The block written beside every result.
 
     Keys: ``genrank, commit, python, platform, cpu, cores_physical, cores_logical, cores_usable,
-    memory_bytes, torch, threads, blas, numpy, polars, cuda, command``. ``cuda`` is None or holds
-    ``device, count, runtime, driver, memory_bytes``; ``commit`` is None outside a checkout. What
-    cannot be found out is None. Imports torch.
+    memory_bytes, torch, threads, blas, attention, numpy, polars, cuda, command``. ``attention`` is
+    the backend that ``auto`` stands for here; ``cuda`` is None or holds ``device, count, runtime,
+    driver, memory_bytes``; ``commit`` is None outside a checkout. What cannot be found out is None.
+    Imports torch.
     """
     import numpy as np
     import polars as pl
     import psutil
     import torch
+
+    from genrank_cli.attention import resolve_backend
 
     return {
         "genrank": __version__,
@@ -44,6 +47,7 @@ def environment() -> dict[str, Any]:
         "torch": str(torch.__version__),
         "threads": torch.get_num_threads(),
         "blas": _blas(),
+        "attention": resolve_backend("auto"),
         "numpy": np.__version__,
         "polars": pl.__version__,
         "cuda": _cuda(),
@@ -58,7 +62,8 @@ def one_line(block: Mapping[str, Any]) -> str:
     return (
         f"{device}{block['cpu']}, {_count(block['cores_usable'], 'core')}, "
         f"{block['memory_bytes'] / 2**30:.0f} GiB · {_count(block['threads'], 'thread')} · "
-        f"torch {block['torch']} · Python {block['python']} · genrank {block['genrank']}{commit}"
+        f"attention {block['attention']} · torch {block['torch']} · Python {block['python']} · "
+        f"genrank {block['genrank']}{commit}"
     )
 
 

@@ -116,7 +116,12 @@ def run(
 
 
 def assert_as_exact_as_reference(
-    case: Case, mask: Mask, bias: BiasModule | None, activation: str, dtype: torch.dtype
+    case: Case,
+    mask: Mask,
+    bias: BiasModule | None,
+    activation: str,
+    dtype: torch.dtype,
+    backend: str = "blockwise",
 ) -> None:
     """Max error against float64 ≤ 2× (output) and ≤ 5× (gradients) the reference's in ``dtype``.
 
@@ -125,8 +130,8 @@ def assert_as_exact_as_reference(
     for name in ("q", "k", "v", "grad"):
         setattr(case, name, getattr(case, name).to(dtype).double())
     low = [
-        run(case, mask, bias, activation, backend=backend, dtype=dtype)
-        for backend in ("blockwise", "reference")
+        run(case, mask, bias, activation, backend=name, dtype=dtype)
+        for name in (backend, "reference")
     ]
     if bias is not None:
         bias.double()

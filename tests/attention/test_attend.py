@@ -12,6 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from genrank_cli.attention import BACKENDS, Mask, RelativeBias, attend, resolve_backend
 from genrank_cli.attention.blockwise import _PLANS
+from genrank_cli.attention.native import library
 from genrank_cli.attention.plan import Plan
 from genrank_cli.errors import GenrankError
 from tests.attention.cases import BIASES, HEADS, NORM, POSITIONS, WIDTH, Case, make_case, run
@@ -197,8 +198,13 @@ def test_no_tensor_of_length_squared(activation: str) -> None:
     assert largest.elements <= 300_000 < 2_010**2 / 13
 
 
-def test_auto_is_blockwise_and_unknown_names_are_refused() -> None:
-    assert resolve_backend("auto") == "blockwise" in BACKENDS
+def test_auto_needs_a_compiler_to_be_native(monkeypatch: pytest.MonkeyPatch) -> None:
+    for found, name in (("/usr/bin/c++", "native"), (None, "blockwise")):
+        monkeypatch.setattr(library, "compiler", lambda found=found: found)
+        assert resolve_backend("auto") == name in BACKENDS
+
+
+def test_unknown_names_are_refused() -> None:
     case = make_case([(3, 1)])
     with pytest.raises(GenrankError, match="unknown attention backend 'blockwize'"):
         call(case, case.mask(), backend="blockwize")

@@ -19,7 +19,8 @@ from tests.studies.cases import claim, outcome, rows, study
 ENVIRONMENT = {"command": "genrank ablate", "cpu": "a cpu"}
 BASE = {0: 0.70, 1: 0.74, 2: 0.72}
 NONE = {2: 0.715, 0: 0.698, 1: 0.737}  # finished in another order
-SPEED = Speed({"rab": [2.0, 4.0, 3.0], "none": [1.0, 2.0, 2.0]}, 600, "cpu", 1)
+EVENTS = {"rab": 600, "none": 600}
+SPEED = Speed({"rab": [2.0, 4.0, 3.0], "none": [1.0, 2.0, 2.0]}, EVENTS, "cpu", 1)
 
 
 def made(

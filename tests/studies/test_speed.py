@@ -13,8 +13,9 @@ from genrank_cli.data.batch import Batch
 from genrank_cli.errors import GenrankError
 from genrank_cli.studies import speed
 from genrank_cli.studies.speed import Speed, kept_speed, measure_speed
-from genrank_cli.training.config import ExperimentConfig
+from genrank_cli.training.config import ExperimentConfig, overlaid
 from genrank_cli.training.loop import Trainer
+from genrank_cli.training.prepare import prepare
 from tests.training.small import small_config, small_store
 
 CPU = torch.device("cpu")
@@ -28,18 +29,23 @@ def configs() -> dict[str, ExperimentConfig]:
 
 
 def test_ratios_are_taken_round_by_round() -> None:
-    found = Speed({"a": [2.0, 8.0], "b": [1.0, 4.0]}, 100, "cpu", 1)
+    found = Speed({"a": [2.0, 8.0], "b": [1.0, 4.0]}, {"a": 100, "b": 100}, "cpu", 1)
     assert found.ratios("a", "b") == [2.0, 2.0]  # the machine's pace, four times slower, is gone
     assert found.ratios("b", "a") == [0.5, 0.5]
     assert found.events_per_s("b") == [100.0, 25.0]
 
 
+def test_a_row_with_more_events_in_a_round_is_faster_for_that() -> None:
+    found = Speed({"a": [2.0], "b": [2.0]}, {"a": 100, "b": 300}, "cpu", 1)
+    assert found.ratios("a", "b") == [3.0]
+
+
 def test_outliers_are_counted_not_dropped() -> None:
-    found = Speed({"a": [1.0, 1.1, 1.0, 1.6, 9.0]}, 100, "cpu", 1)
+    found = Speed({"a": [1.0, 1.1, 1.0, 1.6, 9.0]}, {"a": 100}, "cpu", 1)
     assert found.outliers("a") == 1
     assert len(found.ratios("a", "a")) == 5
-    assert Speed({"a": [1.0, 1.0, 1.0, 1.51]}, 1, "cpu", 1).outliers("a") == 1
-    assert Speed({"a": [1.0, 1.0, 1.0, 1.49]}, 1, "cpu", 1).outliers("a") == 0
+    assert Speed({"a": [1.0, 1.0, 1.0, 1.51]}, {"a": 1}, "cpu", 1).outliers("a") == 1
+    assert Speed({"a": [1.0, 1.0, 1.0, 1.49]}, {"a": 1}, "cpu", 1).outliers("a") == 0
 
 
 def test_every_round_times_every_row_in_rotating_order(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,8 +73,25 @@ def test_measured_for_real() -> None:
     found = measure_speed(configs(), small_store(), CPU, rounds=2, threads=1)
     assert set(found.round_s) == {"a", "b", "c"}
     assert all(len(times) == 2 and min(times) > 0 for times in found.round_s.values())
-    assert 0 < found.events <= 4 * 120
+    assert all(0 < events <= 4 * 120 for events in found.events.values())
     assert (found.device, found.threads) == ("cpu", 1)
+
+
+def test_rows_with_other_samples_get_their_own_batches() -> None:
+    grouped = overlaid(small_config("genrank"), {"data": {"samples": {"organization": "grouped"}}})
+    found = measure_speed(
+        {"packed": small_config("genrank"), "grouped": grouped}, small_store(), CPU, rounds=1
+    )
+    assert found.events["packed"] > found.events["grouped"] > 0
+
+
+def test_a_round_holds_short_and_long_batches() -> None:
+    batcher = prepare(small_store(), small_config("genrank")).train
+    order = batcher.in_order()
+    found = [batch.rows.tolist() for batch in speed._typical(batcher, CPU)]
+    assert len(order) >= len(found) == 4
+    expected = [batcher.batch(order[int(len(order) * part / 8)]) for part in (1, 3, 5, 7)]
+    assert found == [batch.rows.tolist() for batch in expected]
 
 
 def kept(runs: Path, **changes: Any) -> Speed:
@@ -100,4 +123,4 @@ def test_a_damaged_measurement_is_named(tmp_path: Path, monkeypatch: pytest.Monk
             kept(tmp_path)
         assert caught.value.exit_code == 5
         assert str(file) in caught.value.message
-    assert kept(tmp_path, force=True).events > 0
+    assert kept(tmp_path, force=True).events["a"] > 0

@@ -1,0 +1,112 @@
+"""Compiles ``kernel.cpp`` once for this machine, and loads it."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from genrank_cli.errors import GenrankError, data_error
+from genrank_cli.paths import cache_dir
+
+SOURCE = Path(__file__).with_name("kernel.cpp")
+COMPILERS = ("c++", "g++", "clang++")
+FLAGS = ("-O3", "-march=native", "-std=c++17", "-shared", "-fPIC", "-fno-math-errno")
+
+_P = ctypes.c_void_p
+_I = ctypes.c_int64
+
+
+class Problem(ctypes.Structure):
+    """The arguments of a call; field by field the ``struct Problem`` of ``kernel.cpp``."""
+
+    _fields_ = (
+        *((name, _I) for name in ("heads", "width", "value_width")),
+        *((f"{x}_{step}", _I) for x in ("q", "k", "v", "grad") for step in ("token", "head")),
+        *((name, _P) for name in ("q", "k", "v", "offsets")),
+        *((name, _P) for name in ("start", "stop", "peer_start", "peer_stop", "order")),
+        ("softmax", _I),
+        ("scale", ctypes.c_float),
+        ("weight", ctypes.c_float),
+        *((name, _P) for name in ("out", "log_sum")),
+        *((name, _I) for name in ("bias", "positions", "buckets")),
+        *((name, _P) for name in ("slopes", "position", "time", "edges")),
+        *((name, _P) for name in ("position_table", "time_table", "cells")),
+        *((name, _P) for name in ("cells_first", "cells_side")),
+        *((name, _P) for name in ("grad", "mean", "dq", "dk", "dv")),
+    )
+
+
+def available() -> bool:
+    """Whether this machine has the kernels or a compiler to make them."""
+    return compiler() is not None
+
+
+@functools.cache
+def compiler() -> str | None:
+    """The path of a C++ compiler; None where there is none."""
+    return next((path for name in COMPILERS if (path := shutil.which(name))), None)
+
+
+@functools.cache
+def library() -> ctypes.CDLL:
+    """The compiled kernels, from the cache or compiled now (a few seconds).
+
+    Raises `GenrankError` (2) where there is no compiler or it refuses the source.
+    """
+    found = compiler()
+    if found is None:
+        hint = f"install a C++ compiler ({', '.join(COMPILERS)}), or use the backend blockwise"
+        raise GenrankError("attention backend native: no C++ compiler on this machine", hint)
+    target = cache_dir() / f"attention-{_key(found)}.so"
+    if not target.exists():
+        _compile(found, target)
+    loaded = ctypes.CDLL(str(target))
+    item = (ctypes.POINTER(Problem), _I, _I, _I)
+    loaded.genrank_forward.argtypes = item
+    loaded.genrank_backward.argtypes = (*item, _P, _P, _P)
+    return loaded
+
+
+def _key(found: str) -> str:
+    """Changes with the source, the compiler, the flags and the processor."""
+    version = subprocess.run([found, "--version"], capture_output=True, check=False).stdout
+    parts = (SOURCE.read_bytes(), version, " ".join(FLAGS).encode(), _processor())
+    return hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
+
+
+def _processor() -> bytes:
+    """What ``-march=native`` depends on: the processor's features, where the system tells them."""
+    try:
+        lines = Path("/proc/cpuinfo").read_bytes().splitlines()
+    except OSError:
+        return platform.processor().encode()
+    return next((line for line in lines if line.startswith((b"flags", b"Features"))), b"")
+
+
+def _compile(found: str, target: Path) -> None:
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, part = tempfile.mkstemp(dir=target.parent, suffix=".so")
+        os.close(handle)
+    except OSError as error:
+        raise data_error(
+            f"cannot write the compiled kernels in {target.parent}: {error}"
+        ) from error
+    try:
+        done = subprocess.run(
+            [found, *FLAGS, "-o", part, str(SOURCE)], capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            first = done.stderr.strip().splitlines()[:3]
+            message = f"attention backend native: {found} failed: {' '.join(first)}"
+            raise GenrankError(message, "use the backend blockwise")
+        Path(part).replace(target)  # another process may compile at the same time
+    finally:
+        Path(part).unlink(missing_ok=True)

@@ -1,0 +1,252 @@
+"""The C++ kernels against the float64 reference, and what they promise apart from their numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from genrank_cli.attention import Alibi, Mask, attend
+from genrank_cli.attention.alibi import AlibiRule
+from genrank_cli.attention.native import library
+from genrank_cli.attention.native.attend import _bucket, _edges
+from genrank_cli.attention.relative import TIME_BUCKETS
+from genrank_cli.errors import GenrankError
+from tests.attention.cases import (
+    BIASES,
+    HEADS,
+    NORM,
+    WIDTH,
+    Shape,
+    assert_as_exact_as_reference,
+    make_case,
+    run,
+)
+from tests.attention.test_parity import ACTIVATIONS, MASKS, RAGGED, SHAPES
+
+pytestmark = pytest.mark.skipif(not library.available(), reason="no C++ compiler")
+
+#: One block of keys and one tile of rows more or less; more than a panel of rows.
+EDGES: dict[str, Shape] = {
+    "block-minus-1": [(63, 0), (31, 0), (127, 0)],
+    "block": [(64, 0), (32, 0), (128, 0)],
+    "block-plus-1": [(65, 0), (33, 0), (129, 0)],
+    "two-panels": [(150, 130), (3, 140)],
+}
+LEARNED = ("rab", "rab-materialized")
+
+
+@pytest.fixture(params=[1, 2], ids=["1-thread", "2-threads"])
+def threads(request: pytest.FixtureRequest) -> Iterator[int]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
+
+
+def exact(case: Any, mask: Mask, bias: str, activation: str, dtype: Any = torch.float32) -> None:
+    assert_as_exact_as_reference(case, mask, BIASES[bias](), activation, dtype, "native")
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["fp32", "bf16"])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("bias", BIASES)
+@pytest.mark.parametrize("mask", MASKS)
+def test_every_mask_and_bias(mask: str, bias: str, activation: str, dtype: torch.dtype) -> None:
+    case = make_case(RAGGED)
+    exact(case, case.mask(**MASKS[mask]), bias, activation, dtype)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("bias", ["none", *LEARNED])
+@pytest.mark.parametrize("shape", SHAPES | EDGES)
+def test_every_shape(shape: str, bias: str, activation: str, threads: int) -> None:
+    for mask in ("causal-isolated", "full-visible-window7"):
+        case = make_case((SHAPES | EDGES)[shape])
+        exact(case, case.mask(**MASKS[mask]), bias, activation)
+
+
+@pytest.mark.parametrize("width", [1, 8, 12, 16, 32, 96, 100])
+def test_every_head_width(width: int) -> None:
+    """Those that fill the vectors of the processor, and those that do not."""
+    random = torch.Generator().manual_seed(0)
+    case = make_case([(70, 9), (5, 1)])
+    for name in ("q", "k", "v", "grad"):
+        shape = (*case.q.shape[:2], width)
+        setattr(case, name, torch.randn(shape, generator=random, dtype=torch.float64))
+    exact(case, case.mask(), "alibi", "silu")
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    lengths=st.lists(st.integers(0, 40), min_size=1, max_size=5),
+    activation=st.sampled_from(ACTIVATIONS),
+    bias=st.sampled_from(["alibi-time", *LEARNED]),
+    seed=st.integers(0, 2**31),
+)
+def test_any_two_intervals(lengths: list[int], activation: str, bias: str, seed: int) -> None:
+    """Not only masks that `packed_mask` makes: rows that see nothing, one key, disjoint ranges."""
+    case = make_case([(length, 0) for length in lengths], seed=seed)
+    length = case.offsets.diff().repeat_interleave(case.offsets.diff())
+    random = torch.Generator().manual_seed(seed)
+    draws = torch.rand(4, len(length), generator=random, dtype=torch.float64)
+    bounds = (draws * (length + 1)).floor().long().sort(dim=0).values
+    mask = Mask(*(bounds[[2, 3, 0, 1]] if seed % 2 else bounds))
+    module = BIASES[bias]()
+    got = run(case, mask, module, activation, backend="native", dtype=torch.float32)
+    right = run(case, mask, module, activation, backend="reference")
+    for one, other in zip(got, right, strict=True):
+        torch.testing.assert_close(one.double(), other.double(), rtol=2e-4, atol=2e-5)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("mask", MASKS)
+def test_hidden_keys_move_nothing_not_one_bit(mask: str, activation: str) -> None:
+    case = make_case(RAGGED)
+    visible = torch.block_diag(
+        *(case.mask(**MASKS[mask]).dense(case.offsets, s).float() for s in range(len(RAGGED)))
+    ).bool()  # [T, T]
+
+    def output() -> torch.Tensor:
+        options = MASKS[mask]
+        return run(
+            case, case.mask(**options), None, activation, backend="native", dtype=torch.float32
+        )[0]
+
+    before = output()
+    for key in range(0, len(visible), 7):
+        kept = case.k[key].clone(), case.v[key].clone()
+        case.k[key], case.v[key] = 9.0, -7.0
+        moved = (output() != before).flatten(1).any(1)  # [T]
+        case.k[key], case.v[key] = kept
+        assert torch.equal(moved, visible[:, key]), f"key {key}"
+
+
+@pytest.mark.parametrize("bias", ["none", "alibi", *LEARNED])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_runs_and_thread_counts(activation: str, bias: str) -> None:
+    """Two runs are equal bit for bit; another number of threads moves roundings only."""
+    case, module = make_case(RAGGED), BIASES[bias]()
+    before = torch.get_num_threads()
+    results = []
+    for count in (2, 2, 1):
+        torch.set_num_threads(count)
+        results.append(
+            run(case, case.mask(), module, activation, backend="native", dtype=torch.float32)
+        )
+    torch.set_num_threads(before)
+    assert all(map(torch.equal, results[0], results[1]))
+    for first, second in zip(results[0], results[2], strict=True):
+        torch.testing.assert_close(first, second, rtol=1e-5, atol=1e-5)
+
+
+def test_slices_of_one_projection_and_a_transposed_tensor() -> None:
+    case = make_case(RAGGED)
+    wide = torch.cat([x.flatten(1) for x in (case.v, case.v, case.q, case.k)], dim=1).float()
+    _, v, q, k = (x.unflatten(-1, (HEADS, -1)) for x in wide.chunk(4, dim=-1))
+    plain = _output(case, case.q.float(), case.k.float(), case.v.float())
+    assert torch.equal(_output(case, q, k, v), plain)
+    turned = q.transpose(1, 2).contiguous().transpose(1, 2)
+    assert torch.equal(_output(case, turned, k, v), plain)
+
+
+def _output(case: Any, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+    return attend(
+        q, k, v, offsets=case.offsets, mask=case.mask(), bias=None, activation="silu",
+        scale=WIDTH**-0.5, norm=NORM, backend="native",
+    )  # fmt: skip
+
+
+def test_an_expanded_gradient_and_values_of_another_width() -> None:
+    case = make_case(RAGGED, value_width=5)
+    case.grad = torch.ones(1, 1, 1, dtype=torch.float64).expand_as(case.v)
+    exact(case, case.mask(), "none", "silu")
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_steep_slopes_underflow_quietly(activation: str) -> None:
+    case = make_case([(300, 4)])
+    case.q, case.k = case.q * 30, case.k * 30
+    exact(case, case.mask(), "alibi", activation)
+
+
+def test_time_buckets_end_where_the_formula_says() -> None:
+    """The float32 guess inside the kernels must not move a distance across an edge."""
+    edges = _edges()[1:TIME_BUCKETS]
+    around = torch.stack([torch.nextafter(edges, edges.new_tensor(to)) for to in (0.0, 1e30)])
+    seconds = torch.cat((edges, around.flatten(), torch.tensor([0.0, 0.5, 1e15]).double()))
+    seconds = seconds[seconds < 1e15]
+    case = make_case([(len(seconds) + 1, 0)])
+    case.time = torch.cat((torch.zeros(1, dtype=torch.float64), seconds))
+    module: Any = BIASES["rab"]()
+    module.position_table.data.zero_()
+    module.time_table.data = torch.arange(TIME_BUCKETS).float()
+    case.q, case.v = torch.zeros_like(case.q), torch.ones_like(case.v)
+    count = len(case.time)
+    rows = torch.arange(count)
+    mask = Mask(torch.zeros_like(rows), torch.ones_like(rows), rows * 0, rows * 0)  # the first key
+    out = run(case, mask, module, "silu", backend="native", dtype=torch.float32)[0][1:, 0, 0]
+    bucket = torch.tensor([float(_bucket(float(x))) for x in seconds]).clamp(max=TIME_BUCKETS - 1)
+    torch.testing.assert_close(out * NORM, torch.nn.functional.silu(bucket), rtol=1e-5, atol=1e-4)
+
+
+def test_what_the_kernels_do_not_know_is_refused_or_left_to_blockwise() -> None:
+    class OwnRule(AlibiRule):
+        pass
+
+    class Own(Alibi):
+        def rule(self) -> Any:
+            return OwnRule()
+
+    case, own = make_case(RAGGED), Own(HEADS)
+    for dtype, bias in ((torch.float64, None), (torch.float32, own)):
+        with pytest.raises(GenrankError, match="native computes float32") as caught:
+            run(case, case.mask(), bias, backend="native", dtype=dtype)
+        assert caught.value.exit_code == 2
+        kept, right = (
+            run(case, case.mask(), bias, backend=name, dtype=dtype)
+            for name in ("auto", "blockwise")
+        )
+        assert all(map(torch.equal, kept, right))
+
+
+@pytest.fixture
+def fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Nothing compiled yet, in a cache of the test's own."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    for cached in (library.library, library.compiler):
+        cached.cache_clear()
+    yield tmp_path / "genrank"
+    for cached in (library.library, library.compiler):
+        cached.cache_clear()
+
+
+def test_compiled_once_and_found_again(fresh: Path) -> None:
+    library.library()
+    (made,) = fresh.iterdir()
+    stamp = made.stat().st_mtime_ns
+    library.library.cache_clear()
+    library.library()
+    assert [(path, path.stat().st_mtime_ns) for path in fresh.iterdir()] == [(made, stamp)]
+
+
+def test_no_compiler_and_a_broken_one(
+    fresh: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    with pytest.raises(GenrankError, match="no C\\+\\+ compiler") as caught:
+        library.library()
+    assert "blockwise" in (caught.value.hint or "")
+    (tmp_path / "bin").mkdir()
+    broken = tmp_path / "bin" / "c++"
+    broken.write_text("#!/bin/sh\necho 'kernel.cpp:1: error: no such flag' >&2\nexit 1\n")
+    broken.chmod(0o755)
+    library.compiler.cache_clear()
+    with pytest.raises(GenrankError, match=r"failed: kernel\.cpp:1: error: no such flag"):
+        library.library()
+    assert list(fresh.glob("*")) == []
