@@ -200,7 +200,7 @@ def _write_content(card: Card, raw_dir: Path | None, items: Vocabulary, folder: 
 
     content = content_vectors(card, raw_dir, items.values)
     write_content(content, folder)
-    return content.shape[1]
+    return int(content.shape[1])
 
 
 def resolved_windows(card: Card) -> WindowSpec | None:

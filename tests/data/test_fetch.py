@@ -130,6 +130,14 @@ def test_a_foreign_part_is_not_trusted(
     assert only(target.parent) == ["a.zip"]
 
 
+def test_a_part_that_is_too_long_is_not_trusted(site: Site, target: Path) -> None:
+    stop_after(site, target, 1000, source(site))
+    target.with_name("a.zip.part").write_bytes(BODY + b"x")
+    fetch(source(site), target, True, quiet)
+    assert target.read_bytes() == BODY
+    assert site.ranges_asked == [None]
+
+
 def test_a_part_that_is_complete_needs_no_server(site: Site, target: Path) -> None:
     """Killed between the last byte and the final name."""
     stop_after(site, target, 1000, source(site))

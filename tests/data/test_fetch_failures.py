@@ -39,10 +39,14 @@ def test_cut_connection_is_tried_again_at_once(received: int, site: Site, target
 def test_a_long_download_may_be_cut_more_often(
     site: Site, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    waited: list[float] = []
     monkeypatch.setattr(fetching, "WORTHWHILE", 100_000)
+    monkeypatch.setattr(fetching, "PAUSE_S", 1.0)
+    monkeypatch.setattr(time, "sleep", waited.append)
     site.cuts = [100_000 * place for place in range(1, 10)]
     fetch(source(site), target, True, quiet)
     assert target.read_bytes() == BODY
+    assert waited == [1.0] * 9
 
 
 def test_attempts_are_bounded_and_wait_longer_each_time(

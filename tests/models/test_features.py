@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,8 @@ from tests.training.small import CPU, small_config
 KINDS = ("genrank", "hstu", "dlrm")
 
 
-def config(model: str = "genrank", **features: bool) -> ExperimentConfig:
-    layer = {"model": {"features": features}}
+def config(model: str = "genrank", features: Mapping[str, bool] | None = None) -> ExperimentConfig:
+    layer = {"model": {"features": features or {}}}
     return overlaid(small_config(model), layer)
 
 
@@ -86,7 +87,7 @@ def test_a_batch_holds_the_codes_of_its_rows() -> None:
 def test_switches_choose_the_columns(
     features: dict[str, bool], columns: list[int], item_fields: set[str]
 ) -> None:
-    settings = config(**features)
+    settings = config(features=features)
     embedding = event_embedding(prepare(number_store(), settings), settings)
     assert embedding.columns == columns
     assert set(embedding.item.fields) == item_fields
@@ -110,7 +111,7 @@ def test_every_column_moves_the_scores(model: str, place: int) -> None:
 
 @pytest.mark.parametrize("model", KINDS)
 def test_a_model_trains_on_numbers(model: str) -> None:
-    settings = config(model, statistics=True)
+    settings = config(model, {"statistics": True})
     trainer = Trainer(prepare(number_store(), settings), settings, 0, CPU)
     trainer.fit()
     tables = {name: w for name, w in trainer.model.named_parameters() if "event." in name}
