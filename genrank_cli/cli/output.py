@@ -90,6 +90,11 @@ def emit(
     say(f"wrote {output}")
 
 
+def wants_json(format: Format, output: Path | None, json: bool) -> bool:
+    """Whether `emit` will write JSON: for results that say more there than a table can."""
+    return _choose(format, output, json) == Format.JSON
+
+
 def check_output(output: Path | None) -> None:
     """Refuse an unusable ``-o FILE`` in the first second, before the long work."""
     if output is None or output == STDOUT:

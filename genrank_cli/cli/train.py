@@ -67,7 +67,7 @@ def train(
     with progress() as shown:
         for seed in seeds:
             task = shown.task(f"{model} on {data}, seed {seed}")
-            cell = Cell(resolved, seed, store.manifest.content_hash)
+            cell = Cell(resolved, seed, store.manifest.data_hash)
             observe = partial(_show, task)
             records.append(
                 run_cell(cell, store, runs, target, threads=threads, force=force, observe=observe)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -15,6 +16,9 @@ from genrank_cli.data.store import SideTable, Store
 #: Quantiles of an event column are taken over at most this many training events, evenly spread over
 #: the store: a sixteenth of the events is then found to within a thousandth of them.
 SAMPLE = 2_000_000
+
+#: Boundaries of a column up to which comparing with each is faster than searching among them.
+FEW = 64
 
 #: Starts the names of number fields in a coded side table; no field can be named so.
 NUMBER = "number:"
@@ -61,6 +65,37 @@ def codes_of(values: Numbers, boundaries: Boundaries) -> npt.NDArray[np.int64]:
     codes = np.searchsorted(boundaries.astype(values.dtype), values, side="right") + 1
     codes[np.isnan(values)] = 0
     return codes
+
+
+class Coder:
+    """`codes_of` for several columns at once, many times faster in pieces of a batch's size.
+
+    A search branches at every step, which a processor cannot foresee; comparing all values with one
+    boundary after the other needs no branch. Columns with more than `FEW` boundaries are searched.
+    """
+
+    def __init__(self, boundaries: Sequence[Boundaries]) -> None:
+        self.boundaries = boundaries
+        self._few = np.array([len(bounds) <= FEW for bounds in boundaries], np.bool_)
+        short = [bounds for bounds in boundaries if len(bounds) <= FEW]
+        # Below every value, but not below NaN, stands −∞; no value reaches the NaN that fills up.
+        steps = np.full((1 + max(map(len, short), default=0), len(short), 1), np.nan, np.float32)
+        steps[:1] = -np.inf
+        for column, bounds in enumerate(short):
+            steps[1 : 1 + len(bounds), column, 0] = bounds
+        self._steps = steps  # [1 + boundaries, columns, 1]
+
+    def __call__(self, values: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
+        """Values [columns, n] → codes int64 [columns, n]."""
+        short = values if self._few.all() else values[self._few]
+        reached = np.zeros(short.shape, np.uint8)
+        for step in self._steps:
+            reached += short >= step
+        codes = np.empty(values.shape, np.int64)
+        codes[self._few] = reached
+        for column in np.flatnonzero(~self._few).tolist():
+            codes[column] = codes_of(values[column], self.boundaries[column])
+        return codes
 
 
 def code_count(boundaries: Boundaries) -> int:

@@ -31,6 +31,7 @@ def describe(store: Store, spec: SplitSpec | None = None) -> Record:
         "path": str(store.path),
         "version": manifest.dataset_version,
         "content_hash": manifest.content_hash,
+        "data_hash": manifest.data_hash,
         "card_hash": manifest.card_hash,
         "counts": counts.model_dump(),
         "time": _time(manifest.time.first, manifest.time.last),

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from genrank_cli.data.splits import Part, Parts
 from genrank_cli.data.store import Store
 
+NO_SPREAD = 1e-9  # a relative standard error below it is rounding
 PIECE = 1 << 22  # events; a user with more of them is a piece of its own
 
 Times = npt.NDArray[np.float64]
@@ -39,6 +40,7 @@ class Coverage:
     item_last: Times
     first: Times
     last: Times
+    apart: int  # events that the source marks so
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,8 @@ def cover(store: Store, parts: Parts) -> Coverage:
                 np.maximum.at(user_last, user[rows], time[rows])
                 np.maximum.at(item_last, item[rows], time[rows])
     events = np.bincount(parts, minlength=len(Part))
-    return Coverage(events, users, items, user_last, item_last, first, last)
+    apart = int(np.count_nonzero(store.column("apart"))) if store.manifest.apart else 0
+    return Coverage(events, users, items, user_last, item_last, first, last, apart)
 
 
 def expose(store: Store, parts: Parts, coverage: Coverage) -> Exposure:
@@ -156,7 +159,8 @@ def drift(store: Store, parts: Parts, task: str) -> Drift:
     residual = sums - means[:, None] * events  # [parts, U]
     spread = residual[Part.TEST] / total[Part.TEST] - residual[Part.TRAIN] / total[Part.TRAIN]
     error = math.sqrt(float(spread @ spread))
-    z = (test - train) / error if error > 0 else None
+    known = error > NO_SPREAD * max(abs(train), abs(test))
+    z = (test - train) / error if known else None
     return Drift(train, valid if total[Part.VALID] else None, test, z)
 
 

@@ -269,8 +269,8 @@ def _known(part: Path, source: Download) -> Version | None:
 
 
 def _write_note(part: Path, version: Version) -> None:
-    discard(part)
     try:
+        discard(part)
         write_json(_note(part), version._asdict())
     except OSError as error:
         raise _unwritable(part, error) from error

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import torch
 
 from genrank_cli.data.batch import Events
-from genrank_cli.data.buckets import Boundaries, codes_of
+from genrank_cli.data.buckets import Boundaries, Coder
 from genrank_cli.data.store import Store
 
 Indices = npt.NDArray[np.int64]
@@ -68,7 +68,8 @@ class EventReader:
         self.request_start = store.request_offsets
         self.gap = request_gaps(store)
         self._context = [store.column(f"context.{name}") for name in store.manifest.context]
-        self._numbers = [(store.column(name), bounds) for name, bounds in boundaries.items()]
+        self._numbers = [store.column(name) for name in boundaries]
+        self._coder = Coder(list(boundaries.values()))
 
     def history(self, ranges: Ranges) -> Events:
         """The events in ``ranges``, seen from the first event of each."""
@@ -115,12 +116,16 @@ class EventReader:
 
     def _codes(self, ranges: Ranges) -> Indices:
         """[C, n]: context columns, then the event's numbers in buckets."""
-        columns = len(self._context) + len(self._numbers)
-        codes = np.empty((columns, int(ranges.length.sum())), np.int64)
+        size, context = len(ranges.rows), len(self._context)
+        codes = np.empty((context + len(self._numbers), size), np.int64)
         for place, column in enumerate(self._context):
-            codes[place] = ranges.take(column, column.dtype)
-        for place, (column, boundaries) in enumerate(self._numbers, len(self._context)):
-            codes[place] = codes_of(ranges.take(column, column.dtype), boundaries)
+            codes[place] = column[ranges.rows]
+        if self._numbers:
+            values = np.empty((len(self._numbers), size), np.float32)
+            for place, column in enumerate(self._numbers):
+                # Rows are never out of bounds; the mode only spares numpy a copy.
+                np.take(column, ranges.rows, out=values[place], mode="clip")
+            codes[context:] = self._coder(values)
         return codes
 
 

@@ -139,6 +139,11 @@ class Manifest(Frozen):
             meaning["numbers"] = numbers
         return canonical_hash(meaning)
 
+    @property
+    def data_hash(self) -> str:
+        """What a result on this store depends on: its content, and the split that its card names."""
+        return canonical_hash([self.content_hash, self.split.model_dump(mode="json")])
+
     def write(self, folder: Path) -> None:
         """Write ``manifest.json``, signed with a checksum of itself."""
         fields = self.model_dump(mode="json")

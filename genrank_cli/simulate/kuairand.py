@@ -69,7 +69,9 @@ class Shape(Frozen):
     @model_validator(mode="after")
     def _enough_events(self) -> Shape:
         if self.distinct < self.users:
-            raise ValueError(f"{self.users} users need at least {2 * self.users} events")
+            raise ValueError(
+                f"{self.events} are too few for {self.users} users: each has one or more"
+            )
         return self
 
     @classmethod
@@ -87,7 +89,7 @@ class Shape(Frozen):
 
     @property
     def copies(self) -> int:
-        """Rows of the standard logs that repeat another one."""
+        """Rows of the standard logs that repeat another one; chance may add one in 50,000."""
         return round(COPIES * self.events)
 
     @property

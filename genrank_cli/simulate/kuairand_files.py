@@ -25,6 +25,7 @@ LOGS = (
 USERS_FILE = "data/user_features_pure.csv"
 ITEMS_FILE = "data/video_features_basic_pure.csv"
 ITEM_ROWS = 1_000_000  # rows of the items' table drawn at a time
+SPACE = "free some space, or name a folder on a larger disk with --out"
 ROW_BYTES = {"event": 80, "user": 140, "item": 90}  # at most, on average
 
 Values = npt.NDArray[Any]
@@ -65,9 +66,11 @@ def synthesize(shape: Shape, target: Path, report: Report = quiet) -> dict[str, 
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise GenrankError(f"{target} exists already", "name a new folder, or remove this one")
     rows = {"event": shape.events + shape.random_events, "user": shape.users, "item": shape.items}
-    require_space(target, sum(ROW_BYTES[kind] * count for kind, count in rows.items()), "the log")
+    require_space(
+        target, sum(ROW_BYTES[kind] * count for kind, count in rows.items()), "the log", hint=SPACE
+    )
     target = target.absolute()
-    with workspace(target) as folder:
+    with workspace(target, hint=SPACE) as folder:
         (folder / "data").mkdir()
         world = make_world(shape)
         _write_logs(shape, world, folder, report)

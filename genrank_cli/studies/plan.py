@@ -27,7 +27,7 @@ class Row:
 
     def cell(self, seed: int, store: Store) -> Cell:
         """The run of this row with ``seed`` on ``store``."""
-        return Cell(self.config, seed, store.manifest.content_hash)
+        return Cell(self.config, seed, store.manifest.data_hash)
 
 
 def plan_rows(

@@ -121,7 +121,7 @@ def assemble(
         title=study.title,
         question=study.question,
         dataset=store.manifest.name,
-        data_hash=store.manifest.content_hash,
+        data_hash=store.manifest.data_hash,
         split=some["split"] if some else "",
         tasks=some["tasks"] if some else [],
         size=size,

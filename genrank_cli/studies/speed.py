@@ -139,7 +139,7 @@ def kept_speed(
     """`measure_speed`, or what it gave before for the same configurations on the same machine."""
     described = {
         "configs": {name: config.model_dump(mode="json") for name, config in configs.items()},
-        "data_hash": store.manifest.content_hash,
+        "data_hash": store.manifest.data_hash,
         "machine": dict(machine),
         "device": str(device),
         "rounds": rounds,

@@ -39,7 +39,7 @@ def evaluate_run(
     trained, described, weights = load_run(folder)
     config = overlaid(trained, *settings)
     store = ensure_store(config.data.dataset)
-    if store.manifest.content_hash != described["data_hash"]:
+    if store.manifest.data_hash != described["data_hash"]:
         raise data_error(
             f"{folder} was trained on other data than {store.path} holds now",
             "train again, or build the dataset as it was",

@@ -3,7 +3,7 @@
 ``pytest tests/benchmarks/test_build_benchmark.py --benchmark-only``; skipped unless asked for. The
 log is a synthetic one in the layout of KuaiRand-Pure; GENRANK_BENCHMARK_EVENTS sets its length
 (default 200,000). Both read the text, drop exact copies, sort by user and time, code the items and
-write the result. Ours also checks every value, cuts requests, codes users, fields and context, hashes
+write the result. Ours also checks every value, cuts requests, codes fields and context, hashes
 what it wrote and checks it once more; the other one keeps fewer columns and codes no fields.
 """
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from genrank_cli.data.buckets import (
+    Coder,
     boundaries_of,
     code_count,
     coded_side,
@@ -99,6 +100,27 @@ def test_codes_are_counts_of_boundaries_reached(
     boundaries = np.sort(np.array(bounds))
     slow = [0 if np.isnan(v) else 1 + sum(b <= v for b in boundaries) for v in found]
     assert codes_of(found, boundaries).tolist() == slow
+
+
+@EXAMPLES
+@given(st.lists(st.integers(0, 90), min_size=1, max_size=4), st.integers(0, 50), st.integers(0, 9))
+def test_all_columns_at_once_are_the_columns_one_by_one(
+    sizes: list[int], rows: int, seed: int
+) -> None:
+    """Few boundaries, many, and none; declared ones that single precision cannot tell apart."""
+    random = np.random.default_rng(seed)
+    boundaries = [np.sort(random.normal(size=size)) for size in sizes]
+    boundaries.append(np.array([0.7, 0.7 + 1e-12]))
+    found = random.normal(size=(len(boundaries), rows)).astype(np.float32)
+    found[random.random(found.shape) < 0.2] = NAN
+    for column, bounds in enumerate(boundaries):
+        met = random.random(rows) < 0.3
+        if len(bounds):
+            found[column, met] = random.choice(bounds, int(met.sum()))
+    codes = Coder(boundaries)(found)
+    assert codes.dtype == np.int64
+    for column, bounds in enumerate(boundaries):
+        assert np.array_equal(codes[column], codes_of(found[column], bounds))
 
 
 def test_events_outside_training_move_no_boundary() -> None:

@@ -94,6 +94,13 @@ def test_plain_files_beside_an_archive(home: Path, site: Site) -> None:
     assert [name for name, _, _ in site.asked] == ["tiny.zip"]
 
 
+def test_a_plain_file_is_not_taken_from_an_archive(home: Path, site: Site) -> None:
+    """The archive holds an old edition of it, too."""
+    site.files["u.user"] += b"1000|20|M|other|00000\n"
+    card = card_of(site, {"url": "tiny.zip"}, {"url": "u.user", "file": "users"})
+    assert (download(card, True, quiet) / "u.user").read_bytes() == site.files["u.user"]
+
+
 def test_only_plain_files(home: Path, site: Site) -> None:
     given = [
         {"url": "u.data", "file": "ratings"},
@@ -165,13 +172,12 @@ def test_a_changed_card_looks_again(home: Path, site: Site) -> None:
     with pytest.raises(GenrankError, match=r"tiny\.zip holds no more\.csv"):
         download(card, True, quiet)
     assert len(site.asked) == 1
-    files["more"] = {"path": "u.user"}
-    assert (download(card_of(site, files=files), True, quiet) / "u.user").is_file()
-    assert len(site.asked) == 2
-    files["more"] = {"path": "more.csv"}
     edition = {"url": "tiny.zip", "md5": md5(site.files["tiny.zip"])}
     with pytest.raises(GenrankError, match="holds no"):
         download(card_of(site, edition, files=files), True, quiet)
+    assert len(site.asked) == 2
+    files["more"] = {"path": "u.user"}
+    assert (download(card_of(site, edition, files=files), True, quiet) / "u.user").is_file()
     assert len(site.asked) == 3
 
 

@@ -13,6 +13,7 @@ from threading import Thread
 
 import pytest
 
+from genrank_cli.data.card import Download
 from genrank_cli.data.fetch import fetch
 from genrank_cli.data.progress import quiet
 from tests.data.site import BODY, OTHER, Site, md5, only, source, stop_after
@@ -135,6 +136,13 @@ def test_a_part_that_is_too_long_is_not_trusted(site: Site, target: Path) -> Non
     target.with_name("a.zip.part").write_bytes(BODY + b"x")
     fetch(source(site), target, True, quiet)
     assert target.read_bytes() == BODY
+    assert site.ranges_asked == [None]
+
+
+def test_a_part_of_another_address_is_not_continued(site: Site, target: Path) -> None:
+    stop_after(site, target, 1000, source(site))
+    site.files["b.zip"] = BODY
+    fetch(Download(url=site.url("b.zip")), target, True, quiet)
     assert site.ranges_asked == [None]
 
 

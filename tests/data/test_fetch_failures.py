@@ -87,6 +87,7 @@ def test_unreachable(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(GenrankError, match=r"a\.zip: download failed: .*refused") as caught:
         fetch(nowhere, target, True, quiet)
     assert "get it by hand" in caught.value.hint
+    assert "again to continue" not in caught.value.hint  # there is nothing to continue
 
 
 def test_a_silent_server_is_given_up(
@@ -181,3 +182,13 @@ def test_disk_that_fills_up_on_the_way(site: Site, target: Path) -> None:
     Path(part).symlink_to("/dev/full")
     with pytest.raises(GenrankError, match=r"cannot write .*a.zip.part: No space left"):
         fetching._append(fetching._ask(site.url("a.zip"), 0, None), part, 0, None, quiet)
+
+
+def test_a_part_that_cannot_be_written(site: Site, target: Path) -> None:
+    target.with_name("a.zip.part").mkdir()
+    with pytest.raises(GenrankError, match=r"cannot write .*a\.zip\.part"):
+        fetch(source(site), target, True, quiet)
+    assert len(site.asked) == 1
+    response = fetching._ask(site.url("a.zip"), 0, None)
+    with pytest.raises(GenrankError, match="cannot write"):
+        fetching._append(response, target / "none" / "part", 0, None, quiet)

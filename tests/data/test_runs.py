@@ -12,7 +12,7 @@ import pytest
 
 from genrank_cli.data import runs, vocabulary
 from genrank_cli.data.events import order_by
-from genrank_cli.data.runs import RunWriter
+from genrank_cli.data.runs import RunWriter, _block_starts
 from genrank_cli.data.vocabulary import Distinct, Vocabulary
 
 
@@ -48,6 +48,12 @@ def test_blocks_hold_each_user_whole_and_in_order(
         seen.append(block.events.sort("user", maintain_order=True))
     assert pl.concat(seen).equals(events.sort("user", maintain_order=True))
     assert len(seen) == len(greedy(counts["len"].to_list(), rows))
+
+
+def test_a_block_may_be_exactly_full() -> None:
+    counts = np.array([3, 4, 5, 2, 9, 1])
+    assert _block_starts(counts, 7) == [0, 2, 4, 5]
+    assert _block_starts(counts, 24) == [0]
 
 
 def greedy(counts: list[int], rows: int) -> list[list[int]]:

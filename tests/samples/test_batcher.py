@@ -88,6 +88,8 @@ def _check_sample(store: MemoryStore, batch: Batch, place: int, first: int) -> N
         # A server knows when the request came, not when its fifth card was looked at.
         assert batch.candidates.time[i] == time[opening] - time[first]
         assert batch.candidates.item[i] == store.column("item")[row]
+        assert batch.candidates.request[i] == request[row] - request[first]
+        assert batch.candidates.context[i, 0] == store.column("context.surface")[row]
         assert batch.candidates.user[i] == store.column("user")[row]
         assert batch.labels[i, 0] == store.column("task.click")[row]
         assert batch.labels[i, 1] == store.column("task.dwell")[row]

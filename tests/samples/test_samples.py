@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -9,7 +11,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from genrank_cli.data import samples as samples_module
+from genrank_cli.data.batcher import Batcher
 from genrank_cli.data.samples import ORGANIZATIONS, SampleConfig, Samples, build_samples
+from genrank_cli.data.splits import assign_split
+from genrank_cli.errors import GenrankError
 from tests.factory import MemoryStore, make_store
 
 EXAMPLES = settings(
@@ -130,3 +136,55 @@ def test_earlier_events_are_history_even_when_they_are_not_chosen() -> None:
 def test_unknown_organization_names_the_nearest() -> None:
     with pytest.raises(ValidationError, match=r"unknown sample organization 'packd'.*packed"):
         SampleConfig(organization="packd")
+
+
+@EXAMPLES
+@given(logs(), configs)
+def test_nothing_is_seen_of_a_request_or_of_what_came_later(
+    log: tuple[MemoryStore, NDArray[np.bool_]], config: SampleConfig
+) -> None:
+    """What a candidate may see, from the batch as models get it, against the log itself."""
+    store, chosen = log
+    if not chosen.any():
+        return
+    samples = build_samples(store, chosen, config)
+    time, request, user = (store.column(name) for name in ("timestamp", "request", "user"))
+    batch = Batcher(store, samples, ("click",), 10**9).batch(np.arange(len(samples)))
+    sample = np.repeat(np.arange(len(samples)), batch.candidate_lengths.numpy())
+    for row, prefix, s in zip(batch.rows.tolist(), batch.prefix.tolist(), sample, strict=True):
+        seen = np.arange(samples.history_start[s], samples.history_start[s] + prefix)
+        own = np.flatnonzero(request == request[row])
+        assert (request[seen] < request[row]).all()
+        assert (time[seen] < time[own[0]]).all()
+        assert (user[seen] == user[row]).all()
+        # The newest: nothing lies between what is seen and the request.
+        assert not len(seen) or seen[-1] == own[0] - 1
+        available = int(own[0] - np.flatnonzero(user == user[row])[0])
+        assert len(seen) >= min(config.history, available)
+
+
+@EXAMPLES
+@given(logs(), configs, st.sampled_from(["temporal", "user-temporal", "user", "leave-one-out"]))
+def test_splitting_and_grouping_lose_no_event(
+    log: tuple[MemoryStore, NDArray[np.bool_]], config: SampleConfig, split: str
+) -> None:
+    store, _ = log
+    with contextlib.suppress(GenrankError):  # a log too small for this split
+        part = assign_split(store, store.manifest.split.named(split))
+        rows = [rows_of(build_samples(store, part == number, config)) for number in range(3)]
+        assert np.array_equal(np.sort(np.concatenate(rows)), np.flatnonzero(part < 3))
+        assert (part < 3).all() or split == "leave-one-out"  # its first events may stay unused
+
+
+@EXAMPLES
+@given(logs(), configs, st.integers(1, 40))
+def test_blocks_do_not_matter(
+    log: tuple[MemoryStore, NDArray[np.bool_]], config: SampleConfig, block: int
+) -> None:
+    store, chosen = log
+    whole = build_samples(store, chosen, config)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(samples_module, "BLOCK_ROWS", block)
+        pieces = build_samples(store, chosen, config)
+    for column in ("history_start", "history_stop", "start", "stop"):
+        assert np.array_equal(getattr(whole, column), getattr(pieces, column))

@@ -59,7 +59,7 @@ def prepared(config: ExperimentConfig, store: MemoryStore | None = None) -> Prep
 
 
 def small_cell(model: str = "genrank", seed: int = 0, **training: Any) -> Cell:
-    return Cell(small_config(model, **training), seed, small_store().manifest.content_hash)
+    return Cell(small_config(model, **training), seed, small_store().manifest.data_hash)
 
 
 def run(cell: Cell, runs: Path, **options: Any) -> Record:

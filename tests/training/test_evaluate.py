@@ -33,7 +33,7 @@ def records(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Reco
         done = {}
         for model in MODELS:
             config = overlaid(small_config(model, epochs=1), {"data": {"dataset": "small"}})
-            cell = Cell(config, 0, store.manifest.content_hash)
+            cell = Cell(config, 0, store.manifest.data_hash)
             done[model] = run_cell(cell, store, runs, CPU, threads=1)
         yield done
     torch.set_num_threads(threads)

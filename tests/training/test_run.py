@@ -191,6 +191,14 @@ def test_the_key_is_all_that_decides_the_result() -> None:
     assert Cell(small_config(), 0, "a").key == cells[0].key
 
 
+def test_another_split_on_the_card_is_other_data() -> None:
+    manifest = small_store().manifest
+    split = manifest.split.model_copy(update={"train": 0.75, "valid": 0.05})
+    assert manifest.model_copy(update={"split": split}).data_hash != manifest.data_hash
+    assert manifest.model_copy(update={"name": "other"}).data_hash == manifest.data_hash
+    assert small_cell().data_hash == manifest.data_hash
+
+
 def test_a_dataset_name_cannot_leave_the_runs_folder(tmp_path: Path) -> None:
     config = overlaid(small_config(), {"data": {"dataset": "../../elsewhere"}})
     assert Cell(config, 0, "a").folder(tmp_path).parent == tmp_path

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from genrank_cli.cli import new_app
-from genrank_cli.cli.data import build, describe, init, listing, synthesize, validate
+from genrank_cli.cli.data import audit, build, describe, init, listing, synthesize, validate
 
 app = new_app("Datasets: what there is, a card for your own log, building, looking, checking.")
 
@@ -13,3 +13,4 @@ app.command("build", epilog=build.EPILOG)(build.build)
 app.command("describe", epilog=describe.EPILOG)(describe.describe)
 app.command("validate", epilog=validate.EPILOG)(validate.validate)
 app.command("synthesize", epilog=synthesize.EPILOG)(synthesize.synthesize)
+app.command("audit", epilog=audit.EPILOG)(audit.audit)

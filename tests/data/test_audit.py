@@ -1,0 +1,214 @@
+"""Each leak is named when it is planted, and only then."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from genrank_cli.data.declare import Buckets, WindowSpec
+from genrank_cli.data.exposure import drift
+from genrank_cli.data.findings import Finding
+from genrank_cli.data.splits import Part
+from genrank_cli.data.store import NumberInfo
+from tests.data.planted import clean_rows, findings, planted
+from tests.data.slow_audit import Row
+from tests.factory import MemoryStore
+
+
+def change(rows: list[Row], where: Callable[[Row], bool], **fields: Any) -> list[Row]:
+    return [row._replace(**fields) if where(row) else row for row in rows]
+
+
+def test_a_clean_log_has_no_leak_and_no_note() -> None:
+    found = findings(planted(clean_rows()))
+    assert {finding.level for finding in found.values()} == {"ok"}
+    assert all(finding.remedy == "" for finding in found.values())
+    assert found["users in both"].found == "30 of 30"
+    # The two test events of a user are one page: neither is in the other's history.
+    assert found["labels in history"].found == "none"
+
+
+def late_training(rows: list[Row], user: int, item: int, **fields: Any) -> list[Row]:
+    late = Row(user, item, 2e9, 10_000 + user, 1.0, Part.TRAIN)
+    return [*rows, late._replace(**fields)]
+
+
+#: name of the check, its level, how to plant it, and the share of events concerned
+PLANTS: list[tuple[str, str, Callable[[list[Row]], list[Row]], float]] = [
+    ("future of the user", "leak", lambda rows: late_training(rows, 7, 29), 2 / 60),
+    ("future of the item", "leak", lambda rows: late_training(rows, 30, 7), 2 / 60),
+    ("time overlap", "note", lambda rows: late_training(rows, 30, 30), 1 / 91),
+    (
+        "repeated pairs",
+        "note",
+        lambda rows: late_training(rows, 7, 10, time=1e9 + 25, request=30, label=0.0),
+        1 / 60,
+    ),
+    ("repeated pairs", "leak", lambda rows: late_training(rows, 7, 10), 1 / 60),
+    (
+        "cut requests",
+        "leak",
+        lambda rows: [*rows[:-1], rows[-1]._replace(part=Part.VALID)],
+        1 / 120,
+    ),
+    (
+        "cold users",
+        "note",
+        lambda rows: change(rows, lambda r: r.user < 3 and r.part == 0, part=Part.UNUSED),
+        6 / 60,
+    ),
+    (
+        "cold items",
+        "note",
+        lambda rows: change(rows, lambda r: r.item == 5 and r.part == 0, part=Part.UNUSED),
+        2 / 60,
+    ),
+    (
+        "empty histories",
+        "note",
+        lambda rows: [row for row in rows if row.user != 4 or row.part == Part.TEST],
+        2 / 60,
+    ),
+]
+
+
+@pytest.mark.parametrize(("check", "level", "plant", "share"), PLANTS, ids=lambda v: str(v)[:20])
+def test_what_is_planted_is_named(
+    check: str, level: str, plant: Callable[[list[Row]], list[Row]], share: float
+) -> None:
+    found = findings(planted(plant(clean_rows())))[check]
+    assert found.level == level
+    assert found.figures["share"] == pytest.approx(share)
+    assert found.meaning
+    assert found.remedy
+    assert found.found != "none"
+
+
+def test_repeated_pairs_tell_how_often_the_label_is_the_same() -> None:
+    rows = late_training(clean_rows(), 7, 10, time=1e9 + 25, request=30)
+    tested = next(row for row in rows if (row.user, row.item, row.part) == (7, 10, Part.TEST))
+    for label, share in ((tested.label, 1.0), (1 - tested.label, 0.0)):
+        found = findings(planted([*rows[:-1], rows[-1]._replace(label=label)]))["repeated pairs"]
+        assert found.figures["same_label_share"] == share
+        assert f"{100 * share:.1f} % with the same click" in found.meaning
+
+
+def test_a_request_beyond_the_bound_is_no_leak() -> None:
+    """One event in 2,000 is a few seconds late, because its request began in time."""
+    rows = [
+        Row(user, user % 2, 1e9 + test * 100 + user / 1e4, 2 * user + test, user % 3 % 2, 2 * test)
+        for user in range(1500)
+        for test in (0, 1)
+    ]
+    rows[2 * 1 : 2 * 1 + 1] = [rows[2]._replace(time=1e9 + 100 + 2 / 1e4)]
+    found = findings(planted(rows))["future of the item"]
+    assert found.figures["events"] == 1
+    assert found.level == "note"
+    assert "requests are not cut" in found.meaning
+
+
+def test_label_drift_needs_significance_and_size() -> None:
+    def drifted(users: int, positives: int) -> Finding:
+        """Half of the training labels are 1, and ``positives`` of 20 in test, for each user."""
+        rows = [
+            Row(user, place, 1e9 + place, 2 * user + (place >= 20), label, part)
+            for user in range(users)
+            for place, (label, part) in enumerate(
+                [(float(k % 2), 0) for k in range(20)]
+                + [(float((k + user) % 20 < positives), 2) for k in range(20)]
+            )
+        ]
+        rng = np.random.default_rng(0)  # users differ, or there would be no standard error
+        return findings(
+            planted([r._replace(label=float(rng.random() < 0.1) or r.label) for r in rows])
+        )["label drift"]
+
+    large = drifted(200, 14)
+    assert large.level == "note"
+    assert large.found.startswith("click 0.5")
+    assert large.figures["click"]["change"] == pytest.approx(14 / 10 - 1, abs=0.1)
+    assert drifted(3, 11).level == "ok"  # of some size, by chance
+    small = drifted(4000, 10)
+    assert small.level == "ok"
+    assert abs(small.figures["click"]["change"]) < 0.05
+
+
+def test_drift_of_events_of_one_user_is_no_evidence() -> None:
+    """A hundred equal labels of one user count as one: the standard error is clustered."""
+    store, parts = planted(
+        [
+            Row(user, 0, 1e9 + place + 500 * part, 2 * user + part // 2, float(user % 2), part)
+            for user, part in [(0, 0), (1, 0), (2, 0), (3, 0), (0, 2), (1, 2), (3, 2)]
+            for place in range(100)
+        ]
+    )
+    z = drift(store, parts, "click").z
+    assert z is not None
+    assert abs(z) < 2  # 4.6 if the 700 events were independent
+
+
+def described(**manifest: Any) -> dict[str, Finding]:
+    store, parts = planted(clean_rows())
+    changed = store.manifest.model_copy(update=manifest)
+    columns = dict(store._columns)
+    if changed.apart:
+        columns["apart"] = ((parts == Part.RANDOM) | (parts == Part.UNUSED)).astype(np.uint8)
+    return findings((MemoryStore(changed, columns, store.users, store.items), parts))
+
+
+def test_statistics_are_named_as_leaks() -> None:
+    number = NumberInfo(buckets=Buckets(quantiles=16), statistic=True)
+    plain = number.model_copy(update={"statistic": False})
+    assert described(item_numbers={"age": plain})["statistic fields"].level == "ok"
+    found = described(
+        user_numbers={"clicks": number, "age": plain},
+        item_numbers={f"rate{k}": number for k in range(5)},
+    )["statistic fields"]
+    assert found.level == "leak"
+    assert found.found == "user.clicks, item.rate0, item.rate1 and 3 more"
+    assert "off by default" in found.meaning
+    assert found.figures["fields"][-1] == "item.rate4"
+
+
+def test_features_that_do_not_leak_are_listed() -> None:
+    assert not {"number buckets", "window statistics", "content vectors"} & set(described())
+    plain = NumberInfo(buckets=Buckets(boundaries=(1.0,)), statistic=False)
+    found = described(
+        event_numbers={"length": Buckets(quantiles=16)},
+        item_numbers={"year": plain},
+        windows=WindowSpec(spans=("1h", "1d"), tasks=("click",)),
+        content_width=8,
+    )
+    assert found["number buckets"].figures == {"quantiles": 1, "fixed": 1}
+    assert found["window statistics"].found == "1h, 1d"
+    assert found["content vectors"].found == "width 8"
+    assert {finding.level for finding in found.values()} == {"ok"}
+
+
+def apart_findings(parts: list[Part]) -> Finding | None:
+    """The finding where the first training events of the clean log have these parts instead."""
+    rows = clean_rows()
+    for place, part in enumerate(parts):
+        rows[place] = rows[place]._replace(part=part)
+    store, split = planted(rows)
+    columns = dict(store._columns)
+    columns["apart"] = (split >= Part.UNUSED).astype(np.uint8)
+    manifest = store.manifest.model_copy(update={"apart": True})
+    marked = MemoryStore(manifest, columns, store.users, store.items)
+    return findings((marked, split)).get("events apart")
+
+
+def test_events_apart() -> None:
+    assert "events apart" not in described()
+    found = apart_findings([Part.RANDOM, Part.UNUSED, Part.RANDOM])
+    assert found is not None
+    assert (found.level, found.found) == ("ok", "2 of 3")
+    unused = apart_findings([Part.UNUSED])
+    assert unused is not None
+    assert (unused.level, unused.found) == ("note", "0 of 1")
+    none = apart_findings([])
+    assert none is not None
+    assert (none.level, none.found) == ("ok", "none")
