@@ -141,7 +141,7 @@ class Manifest(Frozen):
 
     @property
     def data_hash(self) -> str:
-        """What a result on this store depends on: its content, and the split that its card names."""
+        """What a result on this store depends on: its content, and the split of its card."""
         return canonical_hash([self.content_hash, self.split.model_dump(mode="json")])
 
     def write(self, folder: Path) -> None:

@@ -87,6 +87,25 @@ def test_what_is_planted_is_named(
     assert found.found != "none"
 
 
+def test_how_many_users_and_items_are_cold() -> None:
+    rows = change(clean_rows(), lambda r: r.user < 3 and r.part == 0, part=Part.UNUSED)
+    found = findings(planted(rows))
+    assert found["cold users"].figures["users"] == 3
+    assert found["cold users"].figures["users_share"] == pytest.approx(0.1)
+    assert found["cold users"].meaning == "3 of 30 users were never trained on"
+    assert found["users in both"].figures == {"users": 27, "share": 0.9}
+    assert found["users in both"].found == "27 of 30"
+
+
+def test_histories_with_test_labels_are_said_to_be_so_by_design() -> None:
+    found = findings(planted(clean_rows()))["labels in history"]
+    assert found.meaning == "no history of a test event holds another"
+    rows = [r._replace(request=r.request * 10 + (r.item == 9)) for r in clean_rows()]
+    found = findings(planted(rows))["labels in history"]
+    assert (found.level, found.found) == ("ok", "1.7 % of test")
+    assert "by design" in found.meaning
+
+
 def test_repeated_pairs_tell_how_often_the_label_is_the_same() -> None:
     rows = late_training(clean_rows(), 7, 10, time=1e9 + 25, request=30)
     tested = next(row for row in rows if (row.user, row.item, row.part) == (7, 10, Part.TEST))
@@ -110,30 +129,31 @@ def test_a_request_beyond_the_bound_is_no_leak() -> None:
     assert "requests are not cut" in found.meaning
 
 
-def test_label_drift_needs_significance_and_size() -> None:
-    def drifted(users: int, positives: int) -> Finding:
-        """Half of the training labels are 1, and ``positives`` of 20 in test, for each user."""
-        rows = [
-            Row(user, place, 1e9 + place, 2 * user + (place >= 20), label, part)
-            for user in range(users)
-            for place, (label, part) in enumerate(
-                [(float(k % 2), 0) for k in range(20)]
-                + [(float((k + user) % 20 < positives), 2) for k in range(20)]
-            )
-        ]
-        rng = np.random.default_rng(0)  # users differ, or there would be no standard error
-        return findings(
-            planted([r._replace(label=float(rng.random() < 0.1) or r.label) for r in rows])
-        )["label drift"]
+def drifted(users: int, train: float, test: float) -> Finding:
+    """The finding about a label with these means, 50 events of each user in each part."""
+    random = np.random.default_rng(0)
+    rows = [
+        Row(user, 0, 1e9 + place + 100 * part, 2 * user + part // 2, label, part)
+        for user in range(users)
+        for part, mean in ((Part.TRAIN, train), (Part.TEST, test))
+        for place, label in enumerate((random.random(50) < mean).astype(float).tolist())
+    ]
+    return findings(planted(rows))["label drift"]
 
-    large = drifted(200, 14)
+
+def test_label_drift_needs_significance_and_size() -> None:
+    large = drifted(100, 0.3, 0.4)
     assert large.level == "note"
-    assert large.found.startswith("click 0.5")
-    assert large.figures["click"]["change"] == pytest.approx(14 / 10 - 1, abs=0.1)
-    assert drifted(3, 11).level == "ok"  # of some size, by chance
-    small = drifted(4000, 10)
+    assert large.found.startswith("click 0.3")
+    figures = large.figures["click"]
+    assert figures["change"] == pytest.approx(1 / 3, abs=0.05)
+    assert figures["z"] > 3
+    by_chance = drifted(3, 0.3, 0.35)
+    assert by_chance.level == "ok"
+    assert abs(by_chance.figures["click"]["change"]) > 0.05
+    small = drifted(2500, 0.5, 0.515)
     assert small.level == "ok"
-    assert abs(small.figures["click"]["change"]) < 0.05
+    assert small.figures["click"]["z"] > 3
 
 
 def test_drift_of_events_of_one_user_is_no_evidence() -> None:
@@ -178,13 +198,14 @@ def test_features_that_do_not_leak_are_listed() -> None:
     plain = NumberInfo(buckets=Buckets(boundaries=(1.0,)), statistic=False)
     found = described(
         event_numbers={"length": Buckets(quantiles=16)},
-        item_numbers={"year": plain},
+        item_numbers={"year": plain, "rate": plain.model_copy(update={"statistic": True})},
         windows=WindowSpec(spans=("1h", "1d"), tasks=("click",)),
         content_width=8,
     )
     assert found["number buckets"].figures == {"quantiles": 1, "fixed": 1}
     assert found["window statistics"].found == "1h, 1d"
     assert found["content vectors"].found == "width 8"
+    del found["statistic fields"]
     assert {finding.level for finding in found.values()} == {"ok"}
 
 

@@ -60,6 +60,7 @@ def test_the_record_is_plain_and_complete(overlapping: MemoryStore) -> None:
     assert record["split"] == {"name": "user-temporal", "train": 0.7, "valid": 0.1, "test": 0.2}
     assert record["leaks"] == 1
     assert sum(part["events"] for part in record["parts"].values()) == 2400
+    assert sum(part["share"] for part in record["parts"].values()) == pytest.approx(1)
     assert set(record["parts"]) == {"train", "valid", "test"}
     assert 0.2 < record["parts"]["train"]["mean_label"]["click"] < 0.6
     assert len(record["findings"]) >= len(CHECKS) - 1

@@ -41,7 +41,13 @@ logs = st.builds(
 )
 
 
-@given(logs, st.integers(1, 30))
+#: longer than what a sort treats in one go
+long_logs = st.builds(
+    random_log, st.just([150, 90]), st.integers(1, 4), st.integers(1, 12), st.integers(0, 9)
+)
+
+
+@given(logs | long_logs, st.integers(1, 30))
 def test_figures_equal_slow_counts(log: Planted, size: int) -> None:
     store, parts = log
     with pytest.MonkeyPatch.context() as patch:
