@@ -17,6 +17,7 @@ EXAMPLES = """\b
 Examples:
   genrank evaluate results/runs/synthetic-generative-0123456789ab-s0
   genrank evaluate RUN --part valid --json
+  genrank evaluate RUN --part random      # the randomly exposed events of the test period
   genrank evaluate RUN --predictions scores.parquet
 """
 
@@ -25,7 +26,8 @@ Examples:
 def evaluate(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished run.")],
     part: Annotated[
-        str, typer.Option("--part", metavar="NAME", help="Part of the data: train, valid or test.")
+        str,
+        typer.Option("--part", metavar="NAME", help="train, valid, test, or random: events apart."),
     ] = "test",
     split: opt.SplitOption = None,
     settings: opt.SetOption = None,

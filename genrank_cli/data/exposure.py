@@ -16,6 +16,7 @@ import numpy.typing as npt
 from genrank_cli.data.splits import Part, Parts
 from genrank_cli.data.store import Store
 
+FEWEST_USERS = 10  # a clustered standard error of fewer is far too small
 NO_SPREAD = 1e-9  # a relative standard error below it is rounding
 PIECE = 1 << 22  # events; a user with more of them is a piece of its own
 
@@ -159,7 +160,8 @@ def drift(store: Store, parts: Parts, task: str) -> Drift:
     residual = sums - means[:, None] * events  # [parts, U]
     spread = residual[Part.TEST] / total[Part.TEST] - residual[Part.TRAIN] / total[Part.TRAIN]
     error = math.sqrt(float(spread @ spread))
-    known = error > NO_SPREAD * max(abs(train), abs(test))
+    counted = int((events[[Part.TRAIN, Part.TEST]].sum(axis=0) > 0).sum())
+    known = counted >= FEWEST_USERS and error > NO_SPREAD * max(abs(train), abs(test))
     z = (test - train) / error if known else None
     return Drift(train, valid if total[Part.VALID] else None, test, z)
 

@@ -6,10 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import torch
+from numpy.typing import NDArray
 
 from genrank_cli.data.build import ensure_store
+from genrank_cli.data.splits import Part
 from genrank_cli.errors import data_error, unknown_name
 from genrank_cli.models.build import build_ranker
 from genrank_cli.models.config import RatesConfig
@@ -18,6 +21,9 @@ from genrank_cli.training.predict import Rows, Scores, metrics, prediction_table
 from genrank_cli.training.prepare import PARTS, Prepared, prepare
 from genrank_cli.training.run import Record, load_run, rates_scores
 from genrank_cli.training.runtime import resolve_device, start
+
+#: The parts that a model can be scored on.
+EVALUATED = (*PARTS, "random")
 
 
 def evaluate_run(
@@ -30,11 +36,13 @@ def evaluate_run(
 ) -> tuple[Record, pl.DataFrame]:
     """Metrics and predictions of the run in ``folder`` on ``part`` of its data.
 
-    ``settings`` may change how the data is split and sampled; the model stays as it was trained.
-    Raises `GenrankError` where the run is unfinished or its dataset was built differently since.
+    Part ``random`` is that of the randomly exposed events in the test period: what it measures does
+    not depend on what an earlier recommender chose to show. ``settings`` may change how the data is
+    split and sampled; the model stays as it was trained. Raises `GenrankError` where the run is
+    unfinished, its dataset was built differently since, or the part is empty.
     """
-    if part not in PARTS:
-        raise unknown_name("part of the data", part, PARTS)
+    if part not in EVALUATED:
+        raise unknown_name("part of the data", part, EVALUATED)
     target = resolve_device(device)
     trained, described, weights = load_run(folder)
     config = overlaid(trained, *settings)
@@ -46,7 +54,8 @@ def evaluate_run(
         )
     start(described["seed"], threads)
     prepared = prepare(store, config, trained)
-    rows, scores = _scores(config, prepared, weights, part, target)
+    chosen = _chosen(prepared, part)
+    rows, scores = _scores(config, prepared, weights, chosen, target)
     record = {
         "run": str(folder),
         "part": part,
@@ -56,15 +65,32 @@ def evaluate_run(
     return record, prediction_table(prepared, rows, scores)
 
 
+def _chosen(prepared: Prepared, part: str) -> NDArray[np.bool_]:
+    """The events of the part, bool [E]; there are some, of both classes of the main task."""
+    chosen: NDArray[np.bool_] = prepared.part == Part[part.upper()]
+    name, task = prepared.store.manifest.name, prepared.schema.tasks[0]
+    if not chosen.any():
+        reason = (
+            "is empty" if prepared.store.manifest.apart else "does not exist: no event is apart"
+        )
+        hint = "genrank data audit tells which events are apart, and where test begins"
+        raise data_error(f"the {part} part of {name} (split {prepared.split}) {reason}", hint)
+    labels = prepared.store.column(f"task.{task}")[chosen]
+    if labels.min() == labels.max():
+        message = f"the {part} part of {name} has one class of task {task!r} only"
+        raise data_error(f"{message}: AUC is undefined", "evaluate another part or task")
+    return chosen
+
+
 def _scores(
     config: ExperimentConfig,
     prepared: Prepared,
     weights: dict[str, torch.Tensor],
-    part: str,
+    chosen: NDArray[np.bool_],
     device: torch.device,
 ) -> tuple[Rows, Scores]:
     if isinstance(config.model, RatesConfig):
-        return rates_scores(prepared, config.model, part)
+        return rates_scores(prepared, config.model, chosen)
     model = build_ranker(config.model, prepared.schema)
     model.load_state_dict(weights)
-    return score(model.to(device), getattr(prepared, part), prepared.schema.kinds, device)
+    return score(model.to(device), prepared.batcher(chosen), prepared.schema.kinds, device)

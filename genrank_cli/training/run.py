@@ -26,8 +26,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 
+from genrank_cli.data.splits import Part
 from genrank_cli.data.store import Store
 from genrank_cli.errors import GenrankError, data_error
 from genrank_cli.files import replace_file, write_json, write_text
@@ -37,7 +39,7 @@ from genrank_cli.training.config import ExperimentConfig, validate
 from genrank_cli.training.environment import environment
 from genrank_cli.training.loop import Trainer
 from genrank_cli.training.predict import Rows, Scores, metrics, prediction_table, score
-from genrank_cli.training.prepare import PARTS, Prepared, prepare
+from genrank_cli.training.prepare import Prepared, prepare
 from genrank_cli.training.runtime import start
 
 #: Raised whenever the same configuration would give other numbers than before.
@@ -108,7 +110,7 @@ def run_cell(
     if isinstance(cell.config.model, RatesConfig):
         trained: Record = {"parameters": 0, "train_s": 0.0, "epochs": []}
         weights: dict[str, torch.Tensor] = {}
-        rows, scores = rates_scores(prepared, cell.config.model, "test")
+        rows, scores = rates_scores(prepared, cell.config.model, prepared.part == Part.TEST)
     else:
         with _memory_hint(cell.config):
             trainer = _train(cell, prepared, device, folder, observe)
@@ -176,10 +178,12 @@ def _training_record(trainer: Trainer) -> Record:
     }
 
 
-def rates_scores(prepared: Prepared, config: RatesConfig, part: str) -> tuple[Rows, Scores]:
-    """Rows of a part of the data [m] and the `rates` predictions of every task for them [m, K]."""
+def rates_scores(
+    prepared: Prepared, config: RatesConfig, chosen: NDArray[np.bool_]
+) -> tuple[Rows, Scores]:
+    """The ``chosen`` rows [m] of bool [E], and the `rates` predictions of every task [m, K]."""
     store = prepared.store
-    rows = np.flatnonzero(prepared.part == PARTS.index(part)).astype(np.int64)
+    rows = np.flatnonzero(chosen).astype(np.int64)
     columns = [
         predict_rates(
             config,

@@ -83,6 +83,8 @@ def slow_exposure(rows: list[Row]) -> dict[str, Any]:
 
 def slow_z(rows: list[Row]) -> float | None:
     """Difference of the mean labels of test and train in standard errors clustered by user."""
+    if len({row.user for row in rows if row.part in (Part.TRAIN, Part.TEST)}) < 10:
+        return None
     means, counts = {}, {}
     for part in (Part.TRAIN, Part.TEST):
         labels = [row.label for row in rows if row.part == part]

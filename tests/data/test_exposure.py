@@ -34,7 +34,7 @@ def random_log(lengths: list[int], per_request: int, items: int, seed: int) -> P
 
 logs = st.builds(
     random_log,
-    st.lists(st.integers(2, 12), min_size=1, max_size=8),
+    st.lists(st.integers(2, 12), min_size=1, max_size=14),
     st.integers(1, 4),
     st.integers(1, 12),
     st.integers(0, 2**16),
