@@ -7,16 +7,14 @@ learned bias tables come from tiles already summed over heads.
 
 from __future__ import annotations
 
-import operator
-from collections.abc import MutableMapping
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
-from torch.utils.weak import WeakTensorKeyDictionary
 
 from genrank_cli.attention import tiles
+from genrank_cli.attention.batchmemo import BatchMemo
 from genrank_cli.attention.call import Call
 from genrank_cli.attention.plan import Plan
 from genrank_cli.attention.planner import make_plan
@@ -59,7 +57,7 @@ class _Blockwise(torch.autograd.Function):
         return dq.to(q.dtype), dk.to(q.dtype), dv.to(q.dtype), None, *tensor_grads
 
 
-_PLANS: MutableMapping[Tensor, tuple[tuple[Tensor, ...], int, Plan]] = WeakTensorKeyDictionary()
+_PLANS: BatchMemo[Plan] = BatchMemo()
 
 
 def plan_of(call: Call, q: Tensor) -> Plan:
@@ -68,11 +66,9 @@ def plan_of(call: Call, q: Tensor) -> Plan:
     dtype = torch.float64 if q.dtype == torch.float64 else torch.float32
     mask = call.mask
     made_from = (call.offsets, mask.start, mask.peer_start, mask.peer_stop)
-    known = _PLANS.get(mask.stop)
-    if known is not None:
-        same = all(map(operator.is_, known[0], made_from))
-        if same and known[1] == heads and known[2].dtype == dtype:
-            return known[2]
-    plan = make_plan(call.offsets, mask, heads, dtype)
-    _PLANS[mask.stop] = made_from, heads, plan
-    return plan
+    return _PLANS.get(
+        mask.stop,
+        made_from,
+        (heads, dtype),
+        lambda: make_plan(call.offsets, mask, heads, dtype),
+    )

@@ -250,3 +250,20 @@ def test_no_compiler_and_a_broken_one(
     with pytest.raises(GenrankError, match=r"failed: kernel\.cpp:1: error: no such flag"):
         library.library()
     assert list(fresh.glob("*")) == []
+
+
+@pytest.mark.parametrize("bias", LEARNED)
+def test_a_tensor_shared_by_two_masks_brings_back_nothing_wrong(bias: str) -> None:
+    """What is kept for a batch is kept by one tensor of its mask, and checked by the others."""
+    case, module = make_case(RAGGED), BIASES[bias]()
+    mask = case.mask()
+    start = torch.where(mask.stop > 3, torch.minimum(mask.stop - 2, mask.start + 5), mask.start)
+    other = Mask(start, mask.stop, mask.peer_start, mask.peer_stop)
+    later = make_case(RAGGED)
+    later.time = later.time * 3
+    later.position = later.position + torch.arange(len(later.position)) % 3
+    for batch, shown in ((case, mask), (case, other), (later, other), (case, mask)):
+        got = run(batch, shown, module, "silu", backend="native", dtype=torch.float32)
+        right = run(batch, shown, module, "silu", backend="reference", dtype=torch.float32)
+        for one, two in zip(got, right, strict=True):
+            torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-5)

@@ -233,6 +233,14 @@ def test_a_label_counts_for_later_requests_but_not_at_its_own_moment() -> None:
     )
 
 
+@pytest.mark.parametrize("first", [0, 10**9, 1_649_347_200_000, 4_102_444_790_000])
+def test_whole_milliseconds_stay_what_they_are(first: int) -> None:
+    """Whatever the last bit of their float64 is; 1970, 2001, 2022 and 2099."""
+    whole = first + np.arange(10_000)
+    for seconds in (whole / 1000, whole * 0.001, np.nextafter(whole / 1000, 0)):
+        assert np.array_equal(windows._milliseconds(np.asarray(seconds, np.float64)), whole)
+
+
 def test_a_finer_fraction_of_a_second_never_counts_early() -> None:
     """Rounded to milliseconds, the event at .0004 would seem to precede the request at .0006."""
     log = [Event(0, 0, 0, 1e6 + 0.0006, 1, 0), Event(1, 1, 0, 1e6 + 0.0004, 1, 0)]

@@ -176,15 +176,16 @@ def test_splitting_and_grouping_lose_no_event(
         assert (part < 3).all() or split == "leave-one-out"  # its first events may stay unused
 
 
-@EXAMPLES
-@given(logs(), configs, st.integers(1, 40))
+@pytest.mark.parametrize("block", [1, 7, 40, 75])
+@pytest.mark.parametrize("organization", sorted(ORGANIZATIONS))
 def test_blocks_do_not_matter(
-    log: tuple[MemoryStore, NDArray[np.bool_]], config: SampleConfig, block: int
+    organization: str, block: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store, chosen = log
+    store = make_store((13, 17, 1, 30, 40), per_request=4)
+    chosen = np.random.default_rng(0).random(101) < 0.9
+    config = SampleConfig(organization=organization, history=5, window=4, candidates=3)
     whole = build_samples(store, chosen, config)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(samples_module, "BLOCK_ROWS", block)
-        pieces = build_samples(store, chosen, config)
+    monkeypatch.setattr(samples_module, "BLOCK_ROWS", block)
+    pieces = build_samples(store, chosen, config)
     for column in ("history_start", "history_stop", "start", "stop"):
         assert np.array_equal(getattr(whole, column), getattr(pieces, column))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import math
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import Any
@@ -16,9 +16,9 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
-from torch.utils.weak import WeakTensorKeyDictionary
 
 from genrank_cli.attention.alibi import AlibiRule, AlibiTimeRule
+from genrank_cli.attention.batchmemo import BatchMemo
 from genrank_cli.attention.bias import Bias
 from genrank_cli.attention.call import Call
 from genrank_cli.attention.native.library import Problem, library
@@ -208,14 +208,12 @@ def _items(call: Call, heads: int, threads: int) -> list[Item]:
     return [(s, bounds[c], bounds[c + 1]) for s in order if lengths[s] for c in range(cuts)]
 
 
-_ORDERS: MutableMapping[Tensor, Tensor] = WeakTensorKeyDictionary()
+_ORDERS: BatchMemo[Tensor] = BatchMemo()
 
 
 def _order(call: Call) -> Tensor:
     """`_sorted` of a batch, found by its first layer, dropped with its mask."""
-    if call.mask.stop not in _ORDERS:
-        _ORDERS[call.mask.stop] = _sorted(call)
-    return _ORDERS[call.mask.stop]
+    return _ORDERS.get(call.mask.stop, (call.offsets, call.mask.start), (), lambda: _sorted(call))
 
 
 def _sorted(call: Call) -> Tensor:

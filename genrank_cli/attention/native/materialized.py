@@ -6,14 +6,13 @@ keys, S sequences; ``side`` is K padded to the kernels' blocks of keys.
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torch.utils.weak import WeakTensorKeyDictionary
 
+from genrank_cli.attention.batchmemo import BatchMemo
 from genrank_cli.attention.bias import Bias
 from genrank_cli.attention.call import Call
 
@@ -57,14 +56,13 @@ class Cells:
         return totals
 
 
-_CELLS: MutableMapping[Tensor, Cells] = WeakTensorKeyDictionary()
+_CELLS: BatchMemo[Cells] = BatchMemo()
 
 
 def cells_of(call: Call, bias: Bias) -> Cells:
     """The cells of a batch; made by its first layer, dropped with its mask."""
-    if call.mask.stop not in _CELLS:
-        _CELLS[call.mask.stop] = _make(call, bias)
-    return _CELLS[call.mask.stop]
+    made_from = (call.offsets, call.mask.start, bias.position, bias.time)
+    return _CELLS.get(call.mask.stop, made_from, (bias.rule,), lambda: _make(call, bias))
 
 
 def _make(call: Call, bias: Bias) -> Cells:
