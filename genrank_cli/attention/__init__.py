@@ -83,7 +83,7 @@ def attend(
         SiLU's fixed N > 0; never the batch's longest length, or a score would depend on who shares
         the batch.
     backend
-        A name of `BACKENDS`, or ``auto``: ``native`` where there is a C++ compiler and the kernels
+        A name of `BACKENDS`, or ``auto``: ``native`` on a CPU with a C++ compiler, if the kernels
         know the call (float32 or bfloat16, a shipped bias), else ``blockwise``.
 
     Returns [T, H, width of v] in the dtype of q. Differentiable in q, k, v and the bias's learned
@@ -95,14 +95,13 @@ def attend(
     if norm < 1:
         raise GenrankError(f"attention norm {norm} is below 1", "it is the fixed length N")
     call = Call(offsets, mask, bias, activation, scale, norm)
-    name = resolve_backend(backend)
-    if backend == "auto" and not supported(call, q.dtype):
-        name = "blockwise"
-    return BACKENDS[name](q, k, v, call)
+    if backend == "auto" and not supported(call, q):
+        backend = "blockwise"
+    return BACKENDS[resolve_backend(backend)](q, k, v, call)
 
 
 def resolve_backend(name: str) -> str:
-    """The backend that ``name`` stands for; ``auto`` becomes the one for shipped biases."""
+    """The backend that ``name`` stands for; ``auto``: on this CPU, for a shipped bias."""
     if name == "auto":
         return "native" if available() else "blockwise"
     if name not in BACKENDS:

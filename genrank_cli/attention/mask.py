@@ -51,6 +51,23 @@ class Mask:
         return Mask(*(getattr(self, field.name).to(device) for field in fields(self)))
 
 
+def check_mask(mask: Mask, length: Tensor) -> None:
+    """Raise ValueError where a row sees beyond its sequence or counts a key twice.
+
+    ``length`` int64 [T]: tokens of each row's sequence.
+    """
+    for begin, end in ((mask.start, mask.stop), (mask.peer_start, mask.peer_stop)):
+        outside = (end > begin) & ((begin < 0) | (end > length))
+        if outside.any():
+            row = int(outside.int().argmax())
+            raise ValueError(f"the mask of row {row} reaches beyond its sequence")
+    first = torch.maximum(mask.start, mask.peer_start)
+    twice = first < torch.minimum(mask.stop, mask.peer_stop)
+    if twice.any():
+        row = int(twice.int().argmax())
+        raise ValueError(f"the two intervals of row {row} of the mask overlap")
+
+
 def packed_mask(
     history_lengths: Tensor,
     candidate_lengths: Tensor,

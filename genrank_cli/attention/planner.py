@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genrank_cli.attention.mask import Mask
+from genrank_cli.attention.mask import Mask, check_mask
 from genrank_cli.attention.plan import HIDDEN, Chunk, Ints, Plan, Side, Tile
 
 TILE_CELLS = 1 << 18  # scores of a tile, all heads: 1 MiB of float32, at home in a core's cache
@@ -40,7 +40,7 @@ def make_plan(offsets: Tensor, mask: Mask, heads: int, dtype: torch.dtype) -> Pl
     )
     sequence = np.repeat(np.arange(len(bounds) - 1), np.diff(bounds))  # [T]
     first = bounds[sequence]  # [T]
-    _check(start, stop, peer_start, peer_stop, bounds[sequence + 1] - first)
+    check_mask(mask, torch.from_numpy(bounds[sequence + 1] - first).to(mask.start.device))
     groups = (
         _segments(sequence, first + start, first + stop),
         # Rows with the same first peer are one segment: the candidates of a request.
@@ -52,18 +52,6 @@ def make_plan(offsets: Tensor, mask: Mask, heads: int, dtype: torch.dtype) -> Pl
         for segments in groups
     ]
     return Plan([chunks for chunks in passes if chunks], dtype)
-
-
-def _check(start: Ints, stop: Ints, peer_start: Ints, peer_stop: Ints, length: Ints) -> None:
-    """All [T]; ``length`` of the row's sequence."""
-    for begin, end in ((start, stop), (peer_start, peer_stop)):
-        outside = (end > begin) & ((begin < 0) | (end > length))
-        if outside.any():
-            row = int(outside.argmax())
-            raise ValueError(f"the mask of row {row} reaches beyond its sequence")
-    twice = np.maximum(start, peer_start) < np.minimum(stop, peer_stop)
-    if twice.any():
-        raise ValueError(f"the two intervals of row {int(twice.argmax())} of the mask overlap")
 
 
 @dataclass(frozen=True)

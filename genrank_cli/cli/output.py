@@ -105,8 +105,13 @@ def check_output(output: Path | None) -> None:
         raise GenrankError(
             f"-o {output}: the folder {output.parent} does not exist", f"mkdir -p {output.parent}"
         )
-    if not os.access(output.parent, os.W_OK):
-        raise GenrankError(f"-o {output}: the folder {output.parent} is not writable")
+    probe = output.with_name(f".{output.name}.{os.getpid()}.probe")
+    try:
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        message = f"-o {output}: cannot write in {output.parent}: {error.strerror}"
+        raise GenrankError(message, "name a file in another folder") from error
 
 
 def write_stdout(text: str) -> None:

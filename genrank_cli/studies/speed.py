@@ -21,6 +21,7 @@ from genrank_cli.data.batcher import Batcher
 from genrank_cli.data.store import Store
 from genrank_cli.errors import data_error
 from genrank_cli.files import write_json
+from genrank_cli.paths import PACKAGE
 from genrank_cli.training.config import ExperimentConfig
 from genrank_cli.training.loop import Trainer
 from genrank_cli.training.prepare import Prepared, prepare
@@ -124,6 +125,15 @@ def _time(trainer: Trainer, batches: Batches, device: torch.device) -> float:
     return time.perf_counter() - begun
 
 
+def _code_hash() -> str:
+    """Of all sources that a training step may run: a change of them makes old times worthless."""
+    digest = hashlib.sha256()
+    for file in sorted(PACKAGE.rglob("*")):
+        if file.suffix in {".py", ".cpp"}:
+            digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
 def kept_speed(
     configs: Mapping[str, ExperimentConfig],
     store: Store,
@@ -136,11 +146,12 @@ def kept_speed(
     force: bool = False,
     on_round: Callable[[int], None] = lambda done: None,
 ) -> Speed:
-    """`measure_speed`, or what it gave before for the same configurations on the same machine."""
+    """`measure_speed`, or what it gave for the same configurations, code and machine before."""
     described = {
         "configs": {name: config.model_dump(mode="json") for name, config in configs.items()},
         "data_hash": store.manifest.data_hash,
         "machine": dict(machine),
+        "code": _code_hash(),
         "device": str(device),
         "rounds": rounds,
         "threads": threads,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +13,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genrank_cli.attention import Alibi, Mask, attend
+from genrank_cli.attention import Alibi, Mask, attend, resolve_backend
 from genrank_cli.attention.alibi import AlibiRule
+from genrank_cli.attention.call import Call
 from genrank_cli.attention.native import library
-from genrank_cli.attention.native.attend import _bucket, _edges
+from genrank_cli.attention.native.attend import _bucket, _edges, _pool, supported
 from genrank_cli.attention.relative import TIME_BUCKETS
 from genrank_cli.errors import GenrankError
 from tests.attention.cases import (
@@ -215,15 +218,51 @@ def test_what_the_kernels_do_not_know_is_refused_or_left_to_blockwise() -> None:
         assert all(map(torch.equal, kept, right))
 
 
+def test_other_devices_are_left_to_other_backends() -> None:
+    case = make_case(RAGGED)
+    call = Call(case.offsets, case.mask(), None, "silu", 1.0, NORM)
+    assert supported(call, case.q.float())
+    assert not supported(call, case.q.float().to("meta"))
+
+
+def test_masks_and_dtypes_that_would_read_beyond_memory_are_refused() -> None:
+    case = make_case([(32, 0)])
+    mask = case.mask()
+    for change, reason in (
+        ({"stop": mask.stop + 8}, "reaches beyond its sequence"),
+        ({"start": mask.start - 1}, "reaches beyond its sequence"),
+        ({"peer_stop": mask.peer_start + 1}, "overlap"),
+        ({"start": mask.start.int()}, "start must be torch.int64"),
+    ):
+        with pytest.raises(ValueError, match=reason):
+            run(case, replace(mask, **change), None, backend="native", dtype=torch.float32)
+    case.time = case.time.float()
+    with pytest.raises(ValueError, match=r"time must be torch\.float64"):
+        run(case, mask, BIASES["rab"](), backend="native", dtype=torch.float32)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_a_forked_process_makes_threads_of_its_own() -> None:
+    """The parent's pool would wait for threads that the child does not have."""
+    _pool(2)
+    child = os.fork()
+    if child == 0:
+        os._exit(_pool.cache_info().currsize)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+    assert _pool.cache_info().currsize > 0
+
+
 @pytest.fixture
 def fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Nothing compiled yet, in a cache of the test's own."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    for cached in (library.library, library.compiler):
-        cached.cache_clear()
+    cached = (library.library, library.compiler, library.available)
+    for function in cached:
+        function.cache_clear()
     yield tmp_path / "genrank"
-    for cached in (library.library, library.compiler):
-        cached.cache_clear()
+    for function in cached:
+        function.cache_clear()
 
 
 def test_compiled_once_and_found_again(fresh: Path) -> None:
@@ -236,11 +275,16 @@ def test_compiled_once_and_found_again(fresh: Path) -> None:
 
 
 def test_no_compiler_and_a_broken_one(
-    fresh: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    fresh: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     with pytest.raises(GenrankError, match="no C\\+\\+ compiler") as caught:
         library.library()
+    assert resolve_backend("auto") == "blockwise"
+    assert not caplog.records
     assert "blockwise" in (caught.value.hint or "")
     (tmp_path / "bin").mkdir()
     broken = tmp_path / "bin" / "c++"
@@ -249,7 +293,28 @@ def test_no_compiler_and_a_broken_one(
     library.compiler.cache_clear()
     with pytest.raises(GenrankError, match=r"failed: kernel\.cpp:1: error: no such flag"):
         library.library()
+    library.available.cache_clear()
+    assert [resolve_backend("auto") for _ in range(2)] == ["blockwise"] * 2
+    assert [record.message for record in caplog.records] == [
+        f"attention backend native: {broken} failed: kernel.cpp:1: error: no such flag; "
+        "using blockwise"
+    ]
     assert list(fresh.glob("*")) == []
+
+
+def test_a_file_that_cannot_be_loaded(
+    fresh: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library.library()
+    (made,) = fresh.iterdir()
+    broken = tmp_path / "other" / "genrank" / made.name
+    broken.parent.mkdir(parents=True)
+    broken.write_bytes(b"not a library")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "other"))
+    library.library.cache_clear()
+    with pytest.raises(GenrankError, match=r"attention-.*\.so: ") as caught:
+        library.library()
+    assert "XDG_CACHE_HOME" in (caught.value.hint or "")
 
 
 @pytest.mark.parametrize("bias", LEARNED)

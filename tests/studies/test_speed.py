@@ -111,6 +111,8 @@ def test_a_measurement_is_kept_for_the_same_machine(
     assert kept(tmp_path, rounds=3) != first
     assert kept(tmp_path, force=True) != first
     assert len(list(tmp_path.iterdir())) == 3
+    monkeypatch.setattr(speed, "_code_hash", lambda: "other kernels")
+    assert kept(tmp_path) != first
 
 
 def test_a_damaged_measurement_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

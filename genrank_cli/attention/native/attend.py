@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import math
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -21,6 +22,7 @@ from genrank_cli.attention.alibi import AlibiRule, AlibiTimeRule
 from genrank_cli.attention.batchmemo import BatchMemo
 from genrank_cli.attention.bias import Bias
 from genrank_cli.attention.call import Call
+from genrank_cli.attention.mask import check_mask
 from genrank_cli.attention.native.library import Problem, library
 from genrank_cli.attention.native.materialized import Cells, cells_of
 from genrank_cli.attention.relative import TIME_BUCKET_WIDTH, TIME_BUCKETS, RelativeRule
@@ -30,24 +32,30 @@ from genrank_cli.errors import GenrankError
 KINDS: dict[type, int] = {AlibiRule: 1, AlibiTimeRule: 2, RelativeRule: 3}
 CELLS = 4  # tables, but given cell by cell
 
+_INTS = "offsets start stop peer_start peer_stop order position cells_first cells_side"
+#: What the kernels read as anything but float32.
+DTYPES = dict.fromkeys(_INTS.split(), torch.int64) | dict.fromkeys(("time", "edges"), torch.float64)
+
 Item = tuple[int, int, int]  # sequence, first head, end of heads
 
 
-def supported(call: Call, dtype: torch.dtype) -> bool:
-    """Whether the kernels compute this call."""
+def supported(call: Call, q: Tensor) -> bool:
+    """Whether the kernels compute this call: q, k and v like ``q``."""
     bias = call.bias
-    return dtype in (torch.float32, torch.bfloat16) and (bias is None or type(bias.rule) in KINDS)
+    fits = q.device.type == "cpu" and q.dtype in (torch.float32, torch.bfloat16)
+    return fits and (bias is None or type(bias.rule) in KINDS)
 
 
 def attend_native(q: Tensor, k: Tensor, v: Tensor, call: Call) -> Tensor:
     """See `genrank_cli.attention.attend`.
 
-    Raises `GenrankError` (2) where there is no compiler, and for what the kernels do not know:
+    Raises ValueError for a mask that reaches beyond a row's sequence or counts a key twice, and
+    `GenrankError` (2) where there is no compiler, and for what the kernels do not know:
     float64 and a bias of one's own.
     """
-    if not supported(call, q.dtype):
+    if not supported(call, q):
         raise GenrankError(
-            "attention backend native computes float32 and bfloat16 only, with the biases "
+            "attention backend native computes float32 and bfloat16 on a CPU only, with the biases "
             "rab, tables, alibi and alibi-time",
             "use the backend blockwise",
         )
@@ -143,9 +151,12 @@ class _Held:
             self.point(cells=cells.values(bias), cells_first=cells.first, cells_side=cells.side)
 
     def point(self, **tensors: Tensor | None) -> None:
-        """Let fields of the problem point to ``tensors``."""
+        """Let fields of the problem point to ``tensors``; raises ValueError for another dtype."""
         for name, x in tensors.items():
             if x is not None:
+                wanted = DTYPES.get(name, torch.float32)
+                if x.dtype != wanted or x.device.type != "cpu":
+                    raise ValueError(f"{name} must be {wanted} on a CPU, not {x.dtype} {x.device}")
                 dense = x if name in ("q", "k", "v", "grad") else x.contiguous()
                 self.kept.append(dense)
                 setattr(self.problem, name, dense.data_ptr())
@@ -191,12 +202,17 @@ class _Held:
         else:
             codes = list(_pool(threads).map(work, items))
         if any(codes):
-            raise MemoryError("attention backend native: out of memory")
+            hint = "take fewer events a batch: --set training.batch_events=…"
+            raise GenrankError("out of memory in the attention kernels", hint)
 
 
 @cache
 def _pool(threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads, thread_name_prefix="genrank-attention")
+
+
+if hasattr(os, "register_at_fork"):  # a forked process has the pool, but not its threads
+    os.register_at_fork(after_in_child=_pool.cache_clear)
 
 
 def _items(call: Call, heads: int, threads: int) -> list[Item]:
@@ -213,14 +229,16 @@ _ORDERS: BatchMemo[Tensor] = BatchMemo()
 
 def _order(call: Call) -> Tensor:
     """`_sorted` of a batch, found by its first layer, dropped with its mask."""
-    return _ORDERS.get(call.mask.stop, (call.offsets, call.mask.start), (), lambda: _sorted(call))
+    mask = call.mask
+    made_from = (call.offsets, mask.start, mask.peer_start, mask.peer_stop)
+    return _ORDERS.get(mask.stop, made_from, (), lambda: _sorted(call))
 
 
 def _sorted(call: Call) -> Tensor:
     """int64 [T]: the tokens of each sequence by the end, then the start, of what they see."""
-    lengths = call.offsets.diff()
+    mask, lengths = call.mask, call.offsets.diff()
+    check_mask(mask, lengths.repeat_interleave(lengths))
     sequence = torch.repeat_interleave(torch.arange(len(lengths)), lengths)
-    mask = call.mask
     stop = torch.where(mask.stop > mask.start, mask.stop, 0)
     keys = (x.numpy() for x in (mask.start, stop, sequence))
     return torch.from_numpy(np.lexsort(tuple(keys)))

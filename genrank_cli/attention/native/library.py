@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import hashlib
+import logging
 import os
 import platform
 import shutil
@@ -14,6 +15,8 @@ from pathlib import Path
 
 from genrank_cli.errors import GenrankError, data_error
 from genrank_cli.paths import cache_dir
+
+log = logging.getLogger(__name__)
 
 SOURCE = Path(__file__).with_name("kernel.cpp")
 COMPILERS = ("c++", "g++", "clang++")
@@ -43,9 +46,17 @@ class Problem(ctypes.Structure):
     )
 
 
+@functools.cache
 def available() -> bool:
-    """Whether this machine has the kernels or a compiler to make them."""
-    return compiler() is not None
+    """Whether the kernels can be had here; a warning tells, once, where a compiler cannot help."""
+    if compiler() is None:
+        return False
+    try:
+        library()
+    except GenrankError as error:
+        log.warning("%s; using blockwise", error.message)
+        return False
+    return True
 
 
 @functools.cache
@@ -67,7 +78,11 @@ def library() -> ctypes.CDLL:
     target = cache_dir() / f"attention-{_key(found)}.so"
     if not target.exists():
         _compile(found, target)
-    loaded = ctypes.CDLL(str(target))
+    try:
+        loaded = ctypes.CDLL(str(target))
+    except OSError as error:  # such as a folder that nothing may be executed from
+        hint = "set XDG_CACHE_HOME to another folder, or use the backend blockwise"
+        raise GenrankError(f"attention backend native: {target}: {error}", hint) from error
     item = (ctypes.POINTER(Problem), _I, _I, _I)
     loaded.genrank_forward.argtypes = item
     loaded.genrank_backward.argtypes = (*item, _P, _P, _P)
