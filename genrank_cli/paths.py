@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Literal
 
+from genrank_cli.errors import GenrankError
+
+NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 PACKAGE = Path(__file__).resolve().parent
 
 
@@ -15,7 +19,13 @@ def data_home() -> Path:
 
 
 def store_path(name: str) -> Path:
-    """Folder of the built store called ``name`` (it may not exist)."""
+    """Folder of the built store called ``name`` (it may not exist).
+
+    Raises `GenrankError` (2) for a text that is no name, such as a path.
+    """
+    if not NAME.fullmatch(name):
+        hint = "use lower-case letters, digits, dots, dashes and underscores"
+        raise GenrankError(f"{name!r} is not a name for a dataset", hint)
     return data_home() / name
 
 

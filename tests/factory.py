@@ -40,34 +40,47 @@ def make_store(
     actions: int = 2,
     seed: int = 0,
     content: int = 4,
+    ties: float = 0.0,
 ) -> MemoryStore:
     """Users with ``lengths`` events in requests of about (1 + ``per_request``) / 2 events.
 
-    Events of one request are seconds apart, requests about an hour.
+    Events of one request are seconds apart, requests about an hour; but a share ``ties`` of the
+    requests begins at the very moment of the event before, as a column of requests allows.
 
     Label ``click`` is random, ``dwell`` a positive number; one context column, one single-valued
     and one multi-valued item field, one user field.
     """
     random = np.random.default_rng(seed)
-    columns = _columns(random, lengths, items, per_request)
+    columns = _columns(random, lengths, items, per_request, ties)
     tags = random.integers(1, 6, (items, 3))
     tags[random.random((items, 3)) < 0.4] = 0
     users, item_table = _users(random, len(lengths)), _items(random, tags, content)
     manifest = _manifest(columns, f"memory-{seed}", (len(lengths), items), actions, content)
+    if ties:
+        manifest = manifest.model_copy(update={"request_rule": "column"})
     return MemoryStore(manifest, columns, users, item_table)
 
 
 def _columns(
-    random: np.random.Generator, lengths: tuple[int, ...], items: int, per_request: int
+    random: np.random.Generator,
+    lengths: tuple[int, ...],
+    items: int,
+    per_request: int,
+    ties: float,
 ) -> Columns:
     events = sum(lengths)
     user = np.repeat(np.arange(len(lengths)), lengths)
     new = random.random(events) < 2 / (1 + per_request)
-    new[np.concatenate(([0], np.cumsum(lengths)[:-1])).astype(int)] = True
+    first = np.concatenate(([0], np.cumsum(lengths)[:-1])).astype(int)
+    new[first] = True
     gap = np.where(new, random.exponential(5000.0, events) + 1, 5 * random.random(events))
     click = (random.random(events) < 0.4).astype(np.float32)
     item = random.integers(0, items, events)
     second = random.integers(0, 2, events) << 1
+    if ties:
+        tied = new & (random.random(events) < ties)
+        tied[first] = False
+        gap[tied] = 0
     return {
         "user": user.astype(np.uint32),
         "item": item.astype(np.uint32),

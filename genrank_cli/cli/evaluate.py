@@ -29,7 +29,15 @@ def evaluate(
         str,
         typer.Option("--part", metavar="NAME", help="train, valid, test, or random: events apart."),
     ] = "test",
-    split: opt.SplitOption = None,
+    split: Annotated[
+        str | None,
+        typer.Option(
+            "--split",
+            metavar="NAME",
+            help="Cut the data by this split, not the run's own; what the run was trained on "
+            "is left out.",
+        ),
+    ] = None,
     settings: opt.SetOption = None,
     predictions: Annotated[
         Path | None,

@@ -50,10 +50,13 @@ def train(
 ) -> None:
     """Train a model and test it. An interrupted run goes on where it stopped."""
     check_output(output)
-    from genrank_cli.training.config import layered
+    from genrank_cli.data.build import dataset_name
+    from genrank_cli.training.config import layered, overlaid
 
     flags = {"data.dataset": data, "data.split": split, "data.limit": limit}
     resolved = layered(model, size.value, *opt.layers(config, settings, flags))
+    given = resolved.data.dataset  # may be the file of a card; the run is known by its store
+    resolved = overlaid(resolved, {"data": {"dataset": dataset_name(given)}})
     if show_config:
         emit(resolved.model_dump(mode="json"), format, output, json)
         return
@@ -62,7 +65,7 @@ def train(
     from genrank_cli.training.runtime import resolve_device
 
     target = resolve_device(device)
-    store = ensure_store(resolved.data.dataset)
+    store = ensure_store(given)
     records = []
     with progress() as shown:
         for seed in seeds:

@@ -6,10 +6,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from genrank_cli.data.exposure import Coverage, Drift, cover, drift, expose
-from genrank_cli.data.findings import CHECKS, LEVELS, Finding, View, utc
+from genrank_cli.data.findings import CHECKS, LEVELS, Finding, View
 from genrank_cli.data.split_spec import SplitSpec
 from genrank_cli.data.splits import Part, Parts, assign_split
 from genrank_cli.data.store import Store
+from genrank_cli.data.wording import utc
 
 Record = dict[str, Any]
 

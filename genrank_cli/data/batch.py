@@ -19,7 +19,8 @@ class Events:
     item, user        int64 [n]   codes of the store
     time              float64 [n] seconds since the first event of the sample; for candidates the
                                   time of the request, which is all that a server knows
-    request           int64 [n]   distinct requests since the start of the sample
+    request           int64 [n]   distinct requests since the start of the sample; of requests that
+                                  share a moment, candidates have the first one's number and gap
     gap               float32 [n] seconds between the event's request and the user's request before
                                   it; −1 for a user's first request
     context           int64 [n, C] codes, 0 = missing: context columns, then numbers in buckets,
@@ -51,7 +52,8 @@ class Batch:
     actions              int64 [n]    bitmask of what the user did at each history event
     history_offsets      int64 [S+1]
     candidate_offsets    int64 [S+1]
-    prefix               int64 [m]    history events of its sample that a candidate may see
+    prefix               int64 [m]    history events of its sample that a candidate may see: those
+                                     that are earlier than its request
     group                int64 [m]    the candidate's request, numbered inside the batch
     labels               float32 [m, K]
     rows                 int64 [m]    row of each candidate in the store

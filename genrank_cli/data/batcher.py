@@ -78,7 +78,7 @@ class Batcher:
         first = samples.history_start[chosen]
         history = Ranges(first, samples.history_stop[chosen])
         shown = Ranges(samples.start[chosen], samples.stop[chosen])
-        candidates, group, opening = self._reader.candidates(shown, first)
+        candidates, group, seen = self._reader.candidates(shown, first)
         labels = [shown.take(task, np.float32) for task in self._tasks]
         return Batch(
             history=self._reader.history(history),
@@ -86,7 +86,7 @@ class Batcher:
             actions=torch.from_numpy(history.take(self._actions, np.int64)),
             history_offsets=torch.from_numpy(offsets_of(history.length)),
             candidate_offsets=torch.from_numpy(offsets_of(shown.length)),
-            prefix=torch.from_numpy(opening - np.repeat(first, shown.length)),
+            prefix=torch.from_numpy(seen - np.repeat(first, shown.length)),
             group=torch.from_numpy(group),
             labels=torch.from_numpy(np.stack(labels, axis=1)),
             rows=torch.from_numpy(shown.rows),

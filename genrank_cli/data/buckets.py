@@ -17,6 +17,8 @@ from genrank_cli.data.store import SideTable, Store
 #: the store: a sixteenth of the events is then found to within a thousandth of them.
 SAMPLE = 2_000_000
 
+PIECE = 1 << 20  # events looked at together
+
 #: Boundaries of a column up to which comparing with each is faster than searching among them.
 FEW = 64
 
@@ -113,9 +115,19 @@ def event_boundaries(store: Store, train: npt.NDArray[np.bool_]) -> dict[str, Bo
     declared |= dict.fromkeys(window_columns(store.manifest.windows), even)
     if not declared:
         return {}
-    rows = np.flatnonzero(train)
-    rows = rows[:: max(1, -(-len(rows) // SAMPLE))]
+    rows = _spread_over(train)
     return {name: boundaries_of(store.column(name)[rows], spec) for name, spec in declared.items()}
+
+
+def _spread_over(train: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+    """Rows of at most `SAMPLE` of the marked events, evenly spread."""
+    step = max(1, -(-int(np.count_nonzero(train)) // SAMPLE))
+    rows, passed = [], 0
+    for start in range(0, len(train), PIECE):
+        found = np.flatnonzero(train[start : start + PIECE])
+        rows.append(start + found[-passed % step :: step])
+        passed += len(found)
+    return np.concatenate(rows)
 
 
 def coded_side(
@@ -131,7 +143,10 @@ def coded_side(
     infos = store.manifest.user_numbers if user else store.manifest.item_numbers
     if not infos:
         return table
-    met = np.bincount(store.column(key)[train], minlength=len(table.ids))
+    met, codes = np.zeros(len(table.ids), np.int64), store.column(key)
+    for start in range(0, len(train), PIECE):
+        inside = codes[start : start + PIECE][train[start : start + PIECE]]
+        met += np.bincount(inside, minlength=len(met))
     fields, sizes = dict(table.fields), dict(table.sizes)
     for name, info in infos.items():
         boundaries = boundaries_of(table.numbers[name], info.buckets, met)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import itertools
 import logging
-import re
 import shutil
 from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
-from genrank_cli.data.card import Card, list_cards, load_card
+from genrank_cli.data.card import Card, list_cards, load_card, own_card
 from genrank_cli.data.declare import WindowSpec
 from genrank_cli.data.download import download
 from genrank_cli.data.events import EventSummary, write_events
@@ -62,7 +61,7 @@ def build_store(
     Raises `GenrankError`: 2 when a store of another card or other files has that name, 5 when
     the data are missing, corrupt or contradictory, or the disk is too small.
     """
-    target = store_path(_checked_name(name or card.name))
+    target = store_path(name or card.name)
     check_replaceable(target)
     resolved_windows(card)  # a wrong task is refused before the long work
     existing = None if force else _existing(target, card)
@@ -85,41 +84,48 @@ def build_store(
     return Built(Store.open(target), fresh=True)
 
 
-def ensure_store(name: str, raw_dir: Path | None = None, report: Report = quiet) -> Store:
-    """The built store ``name``; a synthetic dataset is built when it is absent.
+def dataset_name(name: str) -> str:
+    """The store that ``name`` means: itself, or where it is a card's file, the card's name."""
+    return load_card(name).name if name.endswith(".toml") else name
 
-    Raises `GenrankError`: 2 for an unknown name, 5 when the store must be built by hand first.
+
+def ensure_store(name: str, raw_dir: Path | None = None, report: Report = quiet) -> Store:
+    """The built store ``name``, or that of a card's file; a synthetic one is built when absent.
+
+    A warning tells that its card says something else by now. Raises `GenrankError`: 2 for an
+    unknown name, 5 when the store must be built by hand first.
     """
-    if name.endswith(".toml"):  # a card of the user's own: its store has the card's name
-        name = load_card(name).name
-    path = store_path(_checked_name(name))
+    path = store_path(dataset_name(name))
     if path.exists():
-        return _opened(path)
+        return _opened(path, name)
     card = load_card(name)
     if card.source != "synthetic" and raw_dir is None:
-        raise data_error(f"dataset {name!r} is not built", f"run: genrank data build {name}")
+        raise data_error(f"dataset {card.name!r} is not built", f"run: genrank data build {name}")
     return build_store(card, raw_dir, report=report).store
 
 
-def _opened(path: Path) -> Store:
-    """The store at ``path``; a warning tells that the card of its name says something else."""
+def _opened(path: Path, name: str) -> Store:
     store = Store.open(path)
-    hashes = {card.name: card.hash for card in list_cards()}
-    if hashes.get(path.name, store.manifest.card_hash) != store.manifest.card_hash:
-        log.warning(
-            "dataset %s was built with other settings than those of its card; "
-            "to follow the card run: genrank data build %s --force",
-            path.name,
-            path.name,
-        )
+    card = _card_of(name)
+    if card is not None and card.hash != store.manifest.card_hash:
+        found = f"dataset {path.name} was built with other settings than those of its card"
+        log.warning("%s; to follow the card run: genrank data build %s --force", found, name)
     return store
 
 
-def _checked_name(name: str) -> str:
-    if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*", name):
-        hint = "use lower-case letters, digits, dots, dashes and underscores"
-        raise GenrankError(f"{name!r} is not a name for a dataset", hint)
-    return name
+def _card_of(name: str) -> Card | None:
+    """The card that the store ``name`` goes by, shipped or the user's own; None without one."""
+    own = own_card(name)
+    if own is None:
+        return next((card for card in list_cards() if card.name == name), None)
+    try:
+        card = load_card(own)
+    except GenrankError as error:
+        if name.endswith(".toml"):
+            raise
+        log.warning("the store is not compared with %s: %s", own, error.message)
+        return None
+    return card if card.name == dataset_name(name) else None
 
 
 def _folder(raw_dir: Path) -> Path:

@@ -280,5 +280,7 @@ def problems(error: ValidationError) -> str:
     for found in error.errors():
         key = ".".join(str(part) for part in found["loc"])
         reason = found["msg"].removeprefix("Value error, ")
+        if found["type"] == "tuple_type":  # TOML knows lists only
+            reason = f"a list is expected, not {str(found['input'])[:60]!r}"
         lines.append(f"{key}: {reason}" if key else reason)
     return "; ".join(lines)

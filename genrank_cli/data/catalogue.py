@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from genrank_cli.data.card import Card, list_cards
 from genrank_cli.data.store import MANIFEST, Store
 from genrank_cli.errors import GenrankError
-from genrank_cli.paths import data_home, store_path
+from genrank_cli.paths import data_home
 from genrank_cli.report.table import Column, Kind, Table, Value
 
 COLUMNS = (
@@ -40,7 +40,7 @@ def _other_stores(known: set[str]) -> Iterator[str]:
 
 def _row(name: str, card: Card | None) -> list[Value]:
     about: list[Value] = [card.title, card.licence] if card else ["built under this name", None]
-    path = store_path(name)
+    path = data_home() / name  # whatever the folder is called
     if not path.exists():
         return [name, "no", None, None, None, *about]
     try:

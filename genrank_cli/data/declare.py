@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 from pydantic import model_validator as validator
 
 ColumnName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
-Span = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]*[mhdw]$")]
+Span = Annotated[str, AfterValidator(lambda text: _checked_span(text))]
 
 SPAN_SECONDS = {"m": 60, "h": 3600, "d": 86400, "w": 604800}
 QUANTILES = 16  # buckets of a number that the card says nothing about
@@ -70,16 +71,29 @@ class WindowSpec(Frozen):
     ``tasks``: none = all binary tasks.
     """
 
-    spans: Annotated[tuple[Span, ...], Field(min_length=1)] = ("1h", "1d", "1w")
-    keys: Annotated[tuple[Literal["user", "item"], ...], Field(min_length=1)] = ("user", "item")
+    spans: tuple[Span, ...] = ("1h", "1d", "1w")
+    keys: tuple[Literal["user", "item"], ...] = ("user", "item")
     tasks: tuple[ColumnName, ...] = ()
 
     @validator(mode="after")
-    def _no_repeats(self) -> WindowSpec:
+    def _names_each_once(self) -> WindowSpec:
+        # Not a `min_length`: pydantic counts what is left of a list after its bad values.
+        for name, values in (("spans", self.spans), ("keys", self.keys)):
+            if not values:
+                raise ValueError(f"{name} names none: leave it out, or take out [windows]")
         for name, values in (("spans", self.spans), ("keys", self.keys), ("tasks", self.tasks)):
             if len(set(values)) < len(values):
                 raise ValueError(f"{name} names {values} twice")
         return self
+
+
+def _checked_span(text: str) -> str:
+    if not re.fullmatch(r"[1-9][0-9]*[mhdw]", text, re.ASCII):
+        units = ", ".join(SPAN_SECONDS)
+        raise ValueError(
+            f"{text!r} is not a span such as 1h, 3d: a whole number and one of {units}"
+        )
+    return text
 
 
 def span_seconds(span: str) -> int:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from genrank_cli.data.columns import window_columns
+from genrank_cli.data.exposure import Coverage, Rows, Seen, Times, cover, part_means, pieces
 from genrank_cli.data.split_spec import SplitSpec
 from genrank_cli.data.splits import Part, Parts, assign_split
 from genrank_cli.data.store import SideTable, Store
+from genrank_cli.data.wording import utc
 
 QUANTILES = {"min": 0.0, "p10": 0.1, "median": 0.5, "p90": 0.9, "p99": 0.99, "max": 1.0}
 
@@ -36,9 +37,9 @@ def describe(store: Store, spec: SplitSpec | None = None) -> Record:
         "counts": counts.model_dump(),
         "time": _time(manifest.time.first, manifest.time.last),
         "request_rule": manifest.request_rule,
-        "events_per_request": _quantiles(np.diff(store.request_offsets)),
+        "events_per_request": _quantiles(_request_lengths(store)),
         "events_per_user": _quantiles(np.diff(store.user_offsets)),
-        "events_per_item": _quantiles(np.bincount(store.column("item"), minlength=counts.items)),
+        "events_per_item": _quantiles(_item_counts(store)),
         "tasks": {task.name: _task(store, task.name, task.kind) for task in manifest.tasks},
         "actions": _actions(store),
         "user_fields": _fields(store.users),
@@ -68,46 +69,53 @@ def describe_split(store: Store, spec: SplitSpec) -> Record:
     without a training event, and the test events that concern such an item.
     """
     parts = assign_split(store, spec)
-    timestamp = store.column("timestamp")
-    first_test = float(timestamp[parts == Part.TEST].min())
-    train_time = timestamp[parts == Part.TRAIN]
+    coverage = cover(store, parts)
+    means = {task.name: part_means(store, parts, task.name) for task in store.manifest.tasks}
+    train = int(coverage.events[Part.TRAIN])
+    cold, late = _cold_and_late(store, parts, coverage)
     return {
         **spec.model_dump(),
         **{
-            f"{part.name.lower()}_part": _part(store, parts == part)
+            f"{part.name.lower()}_part": _part(coverage, means, part)
             for part in Part
-            if (parts == part).any()
+            if coverage.events[part]
         },
-        "cold_in_test": _cold(store, parts),
-        "first_test": _utc(first_test),
-        "train_after_first_test_share": float((train_time > first_test).mean()),
-    }
-
-
-def _part(store: Store, rows: npt.NDArray[np.bool_]) -> Record:
-    return {
-        "events": int(rows.sum()),
-        "share": float(rows.mean()),
-        "users": int(np.unique(store.column("user")[rows]).size),
-        "items": int(np.unique(store.column("item")[rows]).size),
-        "mean_label": {
-            task.name: float(store.column(f"task.{task.name}")[rows].mean(dtype=np.float64))
-            for task in store.manifest.tasks
+        "cold_in_test": {
+            "users_share": _unknown(coverage.users),
+            "items_share": _unknown(coverage.items),
+            "item_events_share": cold / int(coverage.events[Part.TEST]),
         },
+        "first_test": utc(coverage.first[Part.TEST]),
+        "train_after_first_test_share": late / train,
     }
 
 
-def _cold(store: Store, parts: Parts) -> Record:
-    counts = store.manifest.counts
-    train, test = parts == Part.TRAIN, parts == Part.TEST
-    user, item = store.column("user"), store.column("item")
-    cold_user = np.bincount(user[train], minlength=counts.users) == 0  # [U]
-    cold_item = np.bincount(item[train], minlength=counts.items) == 0  # [I]
+def _part(coverage: Coverage, means: dict[str, Times], part: Part) -> Record:
+    events = int(coverage.events[part])
     return {
-        "users_share": float(cold_user[np.unique(user[test])].mean()),
-        "items_share": float(cold_item[np.unique(item[test])].mean()),
-        "item_events_share": float(cold_item[item[test]].mean()),
+        "events": events,
+        "share": events / int(coverage.events.sum()),
+        "users": int(coverage.users[part].sum()),
+        "items": int(coverage.items[part].sum()),
+        "mean_label": {task: float(found[part]) for task, found in means.items()},
     }
+
+
+def _unknown(present: Seen) -> float:
+    """The share of those in test that are not in train; ``present`` bool [parts, n]."""
+    return float((~present[Part.TRAIN])[present[Part.TEST]].mean())
+
+
+def _cold_and_late(store: Store, parts: Parts, coverage: Coverage) -> tuple[int, int]:
+    """Test events of items that train lacks, and training events after the first test event."""
+    cold = late = 0
+    for piece in pieces(store):
+        part = parts[piece]
+        tested = store.column("item")[piece][part == Part.TEST]
+        trained = store.column("timestamp")[piece][part == Part.TRAIN]
+        cold += int((~coverage.items[Part.TRAIN, tested]).sum())
+        late += int((trained > coverage.first[Part.TEST]).sum())
+    return cold, late
 
 
 def _task(store: Store, name: str, kind: str) -> Record:
@@ -121,12 +129,31 @@ def _task(store: Store, name: str, kind: str) -> Record:
 
 
 def _actions(store: Store) -> Record:
-    masks = store.column("actions")
-    shares = {
-        name: float(((masks >> np.uint32(bit)) & 1).mean())
-        for bit, name in enumerate(store.manifest.actions)
+    masks, names = store.column("actions"), store.manifest.actions
+    counts = np.zeros(len(names), np.int64)
+    for piece in pieces(store):
+        for bit in range(len(names)):
+            counts[bit] += np.count_nonzero(masks[piece] & np.uint32(1 << bit))
+    return {
+        name: {"share": count / len(masks)}
+        for name, count in zip(names, counts.tolist(), strict=True)
     }
-    return {name: {"share": share} for name, share in shares.items()}
+
+
+def _item_counts(store: Store) -> Rows:
+    """Events of each item, [I]."""
+    counts = np.zeros(store.manifest.counts.items, np.int64)
+    for piece in pieces(store):
+        counts += np.bincount(store.column("item")[piece], minlength=len(counts))
+    return counts
+
+
+def _request_lengths(store: Store) -> npt.NDArray[np.uint32]:
+    """Events of each request, [R], in four bytes each."""
+    offsets = store.request_offsets
+    lengths = np.empty(len(offsets) - 1, np.uint32)
+    np.subtract(offsets[1:], offsets[:-1], out=lengths, casting="unsafe")
+    return lengths
 
 
 def _fields(table: SideTable) -> Record:
@@ -165,8 +192,4 @@ def _quantiles(lengths: npt.NDArray[Any]) -> Record:
 
 
 def _time(first: float, last: float) -> Record:
-    return {"first": _utc(first), "last": _utc(last), "days": (last - first) / 86400}
-
-
-def _utc(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+    return {"first": utc(first), "last": utc(last), "days": (last - first) / 86400}

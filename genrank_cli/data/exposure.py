@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from genrank_cli.data.splits import Part, Parts
+from genrank_cli.data.samples import seen_until
+from genrank_cli.data.splits import Part, Parts, part_sizes
 from genrank_cli.data.store import Store
 
 FEWEST_USERS = 10  # a clustered standard error of fewer is far too small
@@ -49,8 +50,12 @@ class Exposure:
     """Events of which something is true; of test events unless it says otherwise."""
 
     trained_after: int  # training events later than the first test event
+    trained_after_valid: int  # training events later than the first valid event
     user_future: int  # whose user has a later training event
     item_future: int  # whose item has a later training event
+    user_lag: float  # seconds by which these are later, at most; 0 where none is
+    item_lag: float
+    longest_request: float  # seconds from its first to its last event
     cold_users: int  # whose user has no training event
     cold_items: int
     repeated: int  # whose pair of user and item has a training event
@@ -101,7 +106,7 @@ def cover(store: Store, parts: Parts) -> Coverage:
             if part is Part.TRAIN:
                 np.maximum.at(user_last, user[rows], time[rows])
                 np.maximum.at(item_last, item[rows], time[rows])
-    events = np.bincount(parts, minlength=len(Part))
+    events = part_sizes(parts)
     apart = int(np.count_nonzero(store.column("apart"))) if store.manifest.apart else 0
     return Coverage(events, users, items, user_last, item_last, first, last, apart)
 
@@ -109,9 +114,10 @@ def cover(store: Store, parts: Parts) -> Coverage:
 def expose(store: Store, parts: Parts, coverage: Coverage) -> Exposure:
     """The second pass: the test events one by one, against what was trained on."""
     user_column, request_column = store.column("user"), store.column("request")
-    first_test = coverage.first[Part.TEST]
+    first_valid, first_test = coverage.first[[Part.VALID, Part.TEST]]
+    longest, user_most, item_most = 0.0, 0.0, 0.0  # seconds
     sums: dict[str, int] = {}
-    lengths = [np.zeros(0, np.int64)]
+    lengths = np.zeros(int(np.diff(store.user_offsets).max()) + 1, np.int64)  # events of each
 
     def add(**found: int | np.integer) -> None:
         for name, count in found.items():
@@ -120,23 +126,39 @@ def expose(store: Store, parts: Parts, coverage: Coverage) -> Exposure:
     for piece in pieces(store):
         part = parts[piece]
         user, time = user_column[piece], store.column("timestamp")[piece]
-        add(trained_after=(time[part == Part.TRAIN] > first_test).sum())
+        trained = time[part == Part.TRAIN]
+        add(
+            trained_after=(trained > first_test).sum(),
+            trained_after_valid=(trained > first_valid).sum(),
+        )
+        longest = _longer(longest, _durations(time, request_column[piece]))
         add(cut_requests=_cut_requests(request_column[piece], part))
         test = np.flatnonzero(part == Part.TEST)
         owner, item = user[test], store.column("item")[piece][test]
+        user_lag = coverage.user_last[owner] - time[test]
+        item_lag = coverage.item_last[item] - time[test]
+        user_most, item_most = _longer(user_most, user_lag), _longer(item_most, item_lag)
         add(
-            user_future=(coverage.user_last[owner] > time[test]).sum(),
-            item_future=(coverage.item_last[item] > time[test]).sum(),
+            user_future=(user_lag > 0).sum(),
+            item_future=(item_lag > 0).sum(),
             cold_users=(~coverage.users[Part.TRAIN, owner]).sum(),
             cold_items=(~coverage.items[Part.TRAIN, item]).sum(),
         )
         begin = store.request_offsets[request_column[piece][test]]  # of each event's request
-        length = begin - store.user_offsets[owner]
-        lengths.append(length)
+        oldest = store.user_offsets[owner]
+        seen = seen_until(store.column("timestamp"), oldest, begin)
+        length = seen - oldest
+        lengths += np.bincount(length, minlength=len(lengths))
         add(without_history=(length == 0).sum())
-        add(after_test=(_first_of_user(owner, test + piece.start) < begin).sum())
+        add(after_test=(_first_of_user(owner, test + piece.start) < seen).sum())
         add(**_repeats(store, piece, part, test))
-    return Exposure(histories=_quantiles(np.concatenate(lengths)), **sums)
+    return Exposure(
+        user_lag=user_most,
+        item_lag=item_most,
+        longest_request=longest,
+        histories=_quantiles(lengths),
+        **sums,
+    )
 
 
 def drift(store: Store, parts: Parts, task: str) -> Drift:
@@ -166,6 +188,18 @@ def drift(store: Store, parts: Parts, task: str) -> Drift:
     return Drift(train, valid if total[Part.VALID] else None, test, z)
 
 
+def part_means(store: Store, parts: Parts, task: str) -> Times:
+    """The mean of a label in each `Part`, NaN where that is empty."""
+    sums = np.zeros(len(Part))
+    for piece in pieces(store):
+        label = store.column(f"task.{task}")[piece]
+        sums += np.bincount(parts[piece], label, minlength=len(Part))
+    sizes = part_sizes(parts)
+    means = np.full(len(Part), np.nan)
+    np.divide(sums, sizes, out=means, where=sizes > 0)
+    return means
+
+
 def pieces(store: Store) -> Iterator[slice]:
     """Runs of about `PIECE` events that end where a user's events end."""
     offsets, events = store.user_offsets, store.manifest.counts.events
@@ -173,6 +207,17 @@ def pieces(store: Store) -> Iterator[slice]:
     bounds = np.unique(np.concatenate(([0], cuts, [events])))
     for begin, end in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
         yield slice(begin, end)
+
+
+def _longer(most: float, found: Times) -> float:
+    return max(most, float(found.max(initial=0.0)))
+
+
+def _durations(time: Times, request: npt.NDArray[np.uint32]) -> Times:
+    """Seconds from the first to the last event of each request; requests are sorted."""
+    last = np.flatnonzero(np.diff(request, append=request[-1:] + 1) != 0)
+    first = np.concatenate(([0], last[:-1] + 1))
+    return time[last] - time[first]
 
 
 def _cut_requests(request: npt.NDArray[np.uint32], part: Parts) -> int:
@@ -212,7 +257,9 @@ def _repeats(store: Store, piece: slice, part: Parts, test: Rows) -> dict[str, i
     return dict(zip(names, counts, strict=True))
 
 
-def _quantiles(lengths: Rows) -> dict[str, int]:
+def _quantiles(counts: Rows) -> dict[str, int]:
+    """Of lengths, of which there are ``counts[length]``."""
+    upto = np.cumsum(counts)
     shares = {"p10": 0.1, "median": 0.5, "p90": 0.9}
-    found = np.quantile(lengths, list(shares.values()), method="inverted_cdf")
-    return {name: int(value) for name, value in zip(shares, found, strict=True)}
+    places = {name: max(1, math.ceil(share * upto[-1])) for name, share in shares.items()}
+    return {name: int(np.searchsorted(upto, place)) for name, place in places.items()}

@@ -7,15 +7,14 @@ harmless.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
 from typing import Any, Literal
 
 from genrank_cli.data.exposure import Coverage, Drift, Exposure
 from genrank_cli.data.splits import Part
 from genrank_cli.data.store import Manifest
+from genrank_cli.data.wording import duration, listed, of_test, percent, utc
 
 Record = dict[str, Any]
 Level = Literal["leak", "note", "ok"]
@@ -60,29 +59,43 @@ class View:
 def _future(view: View) -> Iterator[Finding]:
     """Training events that come after the test events they could explain."""
     seen = view.exposure
-    for what, count in (("user", seen.user_future), ("item", seen.item_future)):
+    kinds = (("user", seen.user_future, seen.user_lag), ("item", seen.item_future, seen.item_lag))
+    for what, count, lag in kinds:
         share = view.share(count)
-        found, remedy = _of_test(share), ""
-        level: Level = "ok" if count == 0 else "note" if share < TOLERATED else "leak"
+        found, remedy = of_test(share), ""
+        # What a request's last events can explain: few, and not later than requests are long.
+        ending = share < TOLERATED and lag <= seen.longest_request
+        level: Level = "ok" if count == 0 else "note" if ending else "leak"
         meaning = f"no training event of their {what} is later"
         if level == "note":
-            meaning = f"their {what} has later training events, by seconds: requests are not cut"
+            late = duration(lag)
+            meaning = f"their {what} has training events up to {late} later: requests are not cut"
         elif level == "leak":
-            meaning = f"their {what} has later training events: the future is learned from"
+            late = duration(lag)
+            meaning = f"their {what} has training events up to {late} later: the future is learned"
             remedy = "split temporal or date" + ", or user-temporal" * (what == "user")
-        figures = {"events": count, "share": share}
+        figures = {"events": count, "share": share, "lag": lag}
         yield Finding(f"future of the {what}", level, found, meaning, remedy, figures)
 
 
 def _overlap(view: View) -> Iterator[Finding]:
-    count, events = view.exposure.trained_after, int(view.coverage.events[Part.TRAIN])
-    found = f"{_percent(count / events)} of train" if count else "none"
-    meaning, remedy = f"training ends before {utc(view.coverage.first[Part.TEST])[:16]}", ""
-    if count:
-        meaning = "are later than the first test event: trends of its period are known"
-        remedy = "split temporal or date"
-    figures = {"events": count, "share": count / events}
-    yield Finding("time overlap", "note" if count else "ok", found, meaning, remedy, figures)
+    seen, events = view.exposure, int(view.coverage.events[Part.TRAIN])
+    kinds = [("time overlap", Part.TEST, seen.trained_after, "trends of its period are known")]
+    if view.coverage.events[Part.VALID]:
+        known = "the period that the best epoch is chosen by is known"
+        kinds.append(("overlap with valid", Part.VALID, seen.trained_after_valid, known))
+    for check, part, count, known in kinds:
+        found = f"{percent(count / events)} of train" if count else "none"
+        meaning, remedy = f"no training event is after {utc(view.coverage.first[part])[:16]}", ""
+        lag = view.coverage.last[Part.TRAIN] - view.coverage.first[part]
+        if count and lag <= seen.longest_request:
+            meaning = f"are up to {duration(lag)} later than the first {part.name.lower()} event"
+            meaning += ": requests are not cut"
+        elif count:
+            meaning = f"are later than the first {part.name.lower()} event: {known}"
+            remedy = "split temporal or date"
+        figures = {"events": count, "share": count / events}
+        yield Finding(check, "note" if count else "ok", found, meaning, remedy, figures)
 
 
 def _repeats(view: View) -> Iterator[Finding]:
@@ -99,12 +112,12 @@ def _repeats(view: View) -> Iterator[Finding]:
     meaning, remedy = "no user meets an item of training again", ""
     if same is not None:
         label = view.manifest.tasks[0].name
-        meaning = f"user and item are in training, too, {_percent(same)} with the same {label}"
+        meaning = f"user and item are in training, too, {percent(same)} with the same {label}"
         remedy = "judge new pairs apart"
     if later >= TOLERATED:
         level, remedy = "leak", "split temporal, date or user-temporal"
-        meaning += f"; {_percent(later)} of test are trained on later"
-    yield Finding("repeated pairs", level, _of_test(share), meaning, remedy, figures)
+        meaning += f"; {percent(later)} of test are trained on later"
+    yield Finding("repeated pairs", level, of_test(share), meaning, remedy, figures)
 
 
 def _cut(view: View) -> Iterator[Finding]:
@@ -126,13 +139,17 @@ def _statistics(view: View) -> Iterator[Finding]:
         for name, number in table.items()
         if number.statistic
     ]
-    meaning, remedy = "no field sums up a period of the log", ""
+    taken = sum(len(table) for table in tables.values()) - len(names)
+    meaning, remedy = "no field is declared to sum up a period of the log", ""
+    if taken:
+        meaning += f"; {taken} numbers are taken to be older than it, unchecked"
     if names:
         meaning = "sum up the whole period, test included; off by default"
         remedy = "leave model.features.statistics off; window statistics do not leak"
     level: Level = "leak" if names else "ok"
-    found = _listed(names) or "none"
-    yield Finding("statistic fields", level, found, meaning, remedy, {"fields": names})
+    found = listed(names) or "none declared"
+    figures = {"fields": names, "unchecked": taken}
+    yield Finding("statistic fields", level, found, meaning, remedy, figures)
 
 
 def _label_drift(view: View) -> Iterator[Finding]:
@@ -141,7 +158,7 @@ def _label_drift(view: View) -> Iterator[Finding]:
     }
     drifted = [task for task, found in view.drifts.items() if _drifts(found)]
     shown = drifted or [view.manifest.tasks[0].name]
-    found = _listed([_moved(task, view.drifts[task]) for task in shown])
+    found = listed([_moved(task, view.drifts[task]) for task in shown])
     meaning, remedy = "no mean moves by 5 % and 3 standard errors", ""
     if drifted:
         meaning = "means of train and test differ: calibration and NE suffer, AUC less"
@@ -171,7 +188,7 @@ def _cold(view: View) -> Iterator[Finding]:
         meaning = f"{cold:,} of {total:,} {what} were never trained on"
         remedy = "compare cold and known ones apart" if level == "note" else ""
         figures = {"events": count, "share": share, what: cold, f"{what}_share": cold / total}
-        yield Finding(f"cold {what}", level, _of_test(share), meaning, remedy, figures)
+        yield Finding(f"cold {what}", level, of_test(share), meaning, remedy, figures)
 
 
 def _histories(view: View) -> Iterator[Finding]:
@@ -181,7 +198,7 @@ def _histories(view: View) -> Iterator[Finding]:
     meaning = f"half have {lengths['median']:,} or more earlier events"
     remedy = "compare those without apart" if level == "note" else ""
     figures = {"events": count, "share": share, "lengths": lengths}
-    yield Finding("empty histories", level, _of_test(share), meaning, remedy, figures)
+    yield Finding("empty histories", level, of_test(share), meaning, remedy, figures)
 
 
 def _shared(view: View) -> Iterator[Finding]:
@@ -202,7 +219,7 @@ def _test_labels(view: View) -> Iterator[Finding]:
     if not count:
         meaning = "no history of a test event holds another"
     figures = {"events": count, "share": share}
-    yield Finding("labels in history", "ok", _of_test(share), meaning, figures=figures)
+    yield Finding("labels in history", "ok", of_test(share), meaning, figures=figures)
 
 
 def _features(view: View) -> Iterator[Finding]:
@@ -225,8 +242,10 @@ def _features(view: View) -> Iterator[Finding]:
         )
     if manifest.content_width:
         width = manifest.content_width
-        meaning = "made of the items' content, without labels"
-        yield Finding("content vectors", "ok", f"width {width}", meaning, figures={"width": width})
+        meaning = "the store does not tell what they were made from: labels of the log would leak"
+        remedy = "leave model.features.content off unless they were made without labels"
+        figures = {"width": width}
+        yield Finding("content vectors", "note", f"width {width}", meaning, remedy, figures)
 
 
 def _apart(view: View) -> Iterator[Finding]:
@@ -259,24 +278,3 @@ CHECKS: tuple[Callable[[View], Iterator[Finding]], ...] = (
     _features,
     _apart,
 )
-
-
-def _listed(names: list[str], most: int = 3) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
-
-
-def _of_test(share: float) -> str:
-    return f"{_percent(share)} of test" if share else "none"
-
-
-def _percent(share: float) -> str:
-    """``0.0004`` → ``0.04 %``; what is not 0 never reads as 0."""
-    scaled = 100 * share
-    digits = 1 if scaled >= 0.1 or scaled == 0 else 1 - math.floor(math.log10(scaled))
-    return f"{scaled:.{digits}f} %"
-
-
-def utc(seconds: float) -> str:
-    """ISO date-time in UTC, to the second."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")

@@ -18,6 +18,7 @@ import torch
 
 from genrank_cli.data.batch import Events
 from genrank_cli.data.buckets import Boundaries, Coder
+from genrank_cli.data.samples import seen_until
 from genrank_cli.data.store import Store
 
 Indices = npt.NDArray[np.int64]
@@ -82,18 +83,23 @@ class EventReader:
         """The events in ``ranges``, seen from the rows ``first`` [S] and known by their request.
 
         With them, [n] each: the number of each event's request inside the batch, counted anew in
-        every sample, and the row at which that request begins.
+        every sample, and the row at which the history ends that this request sees. Requests that
+        share a moment have the number and the gap of the first: none knows of the others.
         """
         request = ranges.take(self.request, np.int64)
         begins = np.ones(len(request), np.bool_)
         np.not_equal(request[1:], request[:-1], out=begins[1:])
         begins[offsets_of(ranges.length)[:-1]] = True
         group = np.cumsum(begins) - 1
-        shown = request[begins]  # [requests]
-        opening = self.request_start[shown]
-        time = self.time[opening][group] - np.repeat(self.time[first], ranges.length)
-        events = self._events(ranges, first, request, time, self.gap[shown][group])
-        return events, group, opening[group]
+        opening = self.request_start[request[begins]]  # [requests]
+        origin = np.repeat(first, ranges.length)
+        seen = seen_until(self.time, origin[begins], opening)
+        at_moment = self.request[seen].astype(np.int64)
+        at_moment += self.request_start[at_moment] < seen  # that one began earlier and lasts
+        time = self.time[opening][group] - self.time[origin]
+        gap = self.gap[at_moment][group]
+        events = self._events(ranges, first, at_moment[group], time, gap)
+        return events, group, seen[group]
 
     def _events(
         self,

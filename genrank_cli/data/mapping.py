@@ -104,6 +104,7 @@ class SideColumns(Frozen):
     id: ColumnText | None = None
     fields: Fields = Field(default_factory=dict)
     numbers: Named = Field(default_factory=dict)
+    statistics: Named = Field(default_factory=dict)  # numbers that sum up a period of the log
 
 
 class ColumnMap(Frozen):

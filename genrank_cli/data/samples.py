@@ -8,8 +8,11 @@ window's candidates. The organisations differ only in where windows are cut:
 * ``grouped``   one request.
 * ``pointwise`` one candidate.
 
-In all of them a candidate's visible history begins at the sample's ``history_start`` and ends where
-the candidate's own request begins, so that the same arrays describe every organisation.
+In all of them a candidate's visible history begins at the sample's ``history_start`` and ends
+before the first event that is not earlier than the candidate's own request, so that the same arrays
+describe every organisation. Where requests come from a column, two of one user may share a moment,
+or one may last until the next begins: nobody knows which outcome was first, so neither sees the
+other's events of that moment.
 """
 
 from __future__ import annotations
@@ -67,21 +70,36 @@ class Samples:
         return (self.history_stop - self.history_start) + (self.stop - self.start)
 
 
-def _packed(first: Indices, index: Indices, config: SampleConfig) -> Indices:
-    return first // config.window * 2**32 + (index - first) // config.candidates
+@dataclass(frozen=True)
+class Places:
+    """Where candidates stand, int64 [n] each, all counted from one origin of a run of events.
+
+    ``seen`` is where the history ends that the request sees, ``first`` the request's first event,
+    ``own`` the candidate itself; ``seen`` <= ``first`` <= ``own``.
+    """
+
+    seen: Indices
+    first: Indices
+    own: Indices
 
 
-def _grouped(first: Indices, index: Indices, config: SampleConfig) -> Indices:
-    return first * 2**32 + (index - first) // config.candidates
+def _packed(at: Places, config: SampleConfig) -> Indices:
+    # Both only grow, so that their sum changes wherever one does: neither the histories of a
+    # window nor its candidates spread over more than its size.
+    window = at.seen // config.window + at.first // config.window
+    return window * 2**32 + (at.own - at.first) // config.candidates
 
 
-def _pointwise(first: Indices, index: Indices, config: SampleConfig) -> Indices:
-    return index
+def _grouped(at: Places, config: SampleConfig) -> Indices:
+    return at.first * 2**32 + (at.own - at.first) // config.candidates
 
 
-#: name → key of the sample that an event falls into, from the place of its request's first event
-#: and its own place, both counted from the start of its run of consecutive events.
-ORGANIZATIONS: dict[str, Callable[[Indices, Indices, SampleConfig], Indices]] = {
+def _pointwise(at: Places, config: SampleConfig) -> Indices:
+    return at.own
+
+
+#: name → key of the sample that an event falls into
+ORGANIZATIONS: dict[str, Callable[[Places, SampleConfig], Indices]] = {
     "packed": _packed,
     "grouped": _grouped,
     "pointwise": _pointwise,
@@ -119,17 +137,37 @@ def _cut(
     breaks = np.flatnonzero((np.diff(rows) != 1) | (user[1:] != user[:-1])) + 1
     run_start = np.concatenate(([0], breaks))
     run = np.repeat(run_start, np.diff(np.append(run_start, len(rows))))
-    index = np.arange(len(rows)) - run
     request_start = store.request_offsets[store.column("request")[rows]]
-    first = np.maximum(request_start - rows[run], 0)
-    key = ORGANIZATIONS[config.organization](first, index, config)
+    oldest = store.user_offsets[user]
+    seen = seen_until(store.column("timestamp"), oldest, request_start)
+    origin = np.minimum(rows, seen)[run]
+    at = Places(seen - origin, request_start - origin, rows - origin)
+    key = ORGANIZATIONS[config.organization](at, config)
     cuts = np.flatnonzero((np.diff(key) != 0) | (np.diff(run) != 0)) + 1
     begin = np.concatenate(([0], cuts))
     end = np.append(cuts, len(rows)) - 1
-    oldest = store.user_offsets[user[begin]]
     return (
-        np.maximum(oldest, request_start[begin] - config.history),
-        request_start[end],
+        np.maximum(oldest[begin], seen[begin] - config.history),
+        seen[end],
         rows[begin],
         rows[end] + 1,
     )
+
+
+def seen_until(time: NDArray[np.float64], oldest: Indices, opening: Indices) -> Indices:
+    """Where the history ends that a request may see, int64 [n]: the first row at its moment.
+
+    ``time`` [E] are the times of all events, ``opening`` [n] the first rows of the requests,
+    ``oldest`` [n] rows of the same users that are not later. The history ends at ``opening`` unless
+    events of the same moment stand before it.
+    """
+    seen = opening.copy()
+    tied = np.flatnonzero((opening > oldest) & (time[opening - 1] == time[opening]))
+    low, high, moment = oldest[tied], opening[tied], time[opening[tied]]
+    while (low < high).any():  # halves every range: times of one user ascend
+        middle = (low + high) // 2
+        reached = time[middle] >= moment
+        high = np.where(reached, middle, high)
+        low = np.where(reached, low, middle + 1)
+    seen[tied] = high
+    return seen

@@ -8,16 +8,18 @@ Those of them that the split would have put into test are ``RANDOM``, a second t
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator
 from enum import IntEnum
 from hashlib import blake2b
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 
+from genrank_cli.data.ranks import time_of_rank
 from genrank_cli.data.split_spec import SplitSpec
 from genrank_cli.data.store import Store
+from genrank_cli.data.wording import utc
 from genrank_cli.errors import data_error
 
 Parts = npt.NDArray[np.uint8]
@@ -25,6 +27,7 @@ Flags = npt.NDArray[np.bool_]
 Rule = Callable[[Store, SplitSpec, Flags | None], Parts]
 
 DAY_S = 86400.0
+PIECE = 1 << 20  # events looked at together; beside them and the parts, memory is per user
 
 
 class Part(IntEnum):
@@ -45,7 +48,7 @@ def assign_split(store: Store, spec: SplitSpec) -> Parts:
     """
     _check_bounds(store, spec)
     parts = split_events(store, spec)
-    counts = np.bincount(parts, minlength=len(Part))
+    counts = part_sizes(parts)
     for part in (Part.TRAIN, Part.VALID, Part.TEST):
         if counts[part] == 0 and (part is not Part.VALID or spec.wants_valid):
             where = f"split {spec.name!r} of {store.manifest.name}"
@@ -66,20 +69,31 @@ def split_events(store: Store, spec: SplitSpec) -> Parts:
         message = f"every event of {store.manifest.name} is apart: there is nothing to train on"
         raise data_error(message, "correct `apart` in the source")
     parts = SPLITS[spec.name](store, spec, usual)
-    aside = np.where(parts == Part.TEST, Part.RANDOM, Part.UNUSED).astype(np.uint8)
-    return np.where(usual, parts, aside)
+    for start in range(0, len(parts), PIECE):
+        part = parts[start : start + PIECE]
+        apart = ~usual[start : start + PIECE]
+        part[apart] = np.where(part[apart] == Part.TEST, np.uint8(Part.RANDOM), Part.UNUSED)
+    return parts
+
+
+def part_sizes(parts: Parts) -> npt.NDArray[np.int64]:
+    """Events of each `Part`."""
+    sizes = np.zeros(len(Part), np.int64)
+    for start in range(0, len(parts), PIECE):  # counting turns its input into int64
+        sizes += np.bincount(parts[start : start + PIECE], minlength=len(Part))
+    return sizes
 
 
 def _temporal(store: Store, spec: SplitSpec, usual: Flags | None) -> Parts:
     """One moment for all users; by shares, ``train`` (``train + valid``) of all events precede."""
-    bounds = np.array(spec.bounds)
-    if not spec.bounds:
-        timestamp = store.column("timestamp")
-        timestamp = timestamp if usual is None else timestamp[usual]
-        train, valid, _ = spec.shares
-        ranks = [round(share * (len(timestamp) - 1)) for share in (train, train + valid)]
-        bounds = np.partition(timestamp, ranks)[ranks]
-    return _by_moment(store, bounds)
+    if spec.bounds:
+        return _by_moment(store, np.array(spec.bounds))
+    events = store.manifest.counts.events if usual is None else int(usual.sum())
+    train, valid, _ = spec.shares
+    ranks = [round(share * (events - 1)) for share in (train, train + valid)]
+    time = store.column("timestamp")
+    found = [time_of_rank(time, usual, rank, PIECE) for rank in ranks]
+    return _by_moment(store, np.array(found, np.float64))
 
 
 def _date(store: Store, spec: SplitSpec, usual: Flags | None) -> Parts:
@@ -87,10 +101,7 @@ def _date(store: Store, spec: SplitSpec, usual: Flags | None) -> Parts:
     if spec.bounds:
         return _by_moment(store, np.array(spec.bounds))
     shift = 3600 * (spec.utc_offset_hours or 0.0)
-    days = np.floor((_request_times(store) + shift) / DAY_S).astype(np.int64)  # [R]
-    first = days.min()
-    sizes = _request_sizes(store, usual)
-    counts = np.bincount(days - first, weights=sizes)  # events of each day
+    first, counts = _events_of_days(store, usual, shift)
     filled = np.flatnonzero(counts)
     train, valid, _ = spec.shares
     needed = 3 if valid else 2
@@ -102,23 +113,46 @@ def _date(store: Store, spec: SplitSpec, usual: Flags | None) -> Parts:
     end = begin  # of valid, begin of test
     if valid:
         end += 1 + int(np.abs(before[begin:] - train - valid).argmin())
-    return _by_moment(store, (filled[[begin, end]] + first) * DAY_S - shift)
+    days = filled[[begin, end]] + first
+    return _by_moment(store, (days * DAY_S - shift).astype(np.float64))
+
+
+def _events_of_days(
+    store: Store, usual: Flags | None, shift: float
+) -> tuple[int, npt.NDArray[np.int64]]:
+    """The first day that a request falls on, and the events of each day from it on."""
+    days: dict[int, int] = {}
+    for step in _steps(store.request_offsets):
+        day = np.floor((_request_times(store, step) + shift) / DAY_S).astype(np.int64)
+        base = int(day.min())
+        counts = np.bincount(day - base, weights=_request_sizes(store, usual, step))
+        for place in np.flatnonzero(counts).tolist():
+            days[base + place] = days.get(base + place, 0) + int(counts[place])
+    first = min(days)
+    found = np.zeros(max(days) - first + 1, np.int64)
+    found[np.array(list(days)) - first] = list(days.values())
+    return first, found
 
 
 def _user_temporal(store: Store, spec: SplitSpec, usual: Flags | None) -> Parts:
-    """Each user's last part, by rank among the user's events."""
-    begin = store.request_offsets[:-1]  # [R]
-    user = store.column("user")[begin]
-    offsets = store.user_offsets
-    if usual is not None:  # ranks and lengths count the usual events only
-        passed = np.concatenate(([0], np.cumsum(usual)))  # [E + 1]
-        begin, offsets = passed[begin], passed[offsets]
-    rank = begin - offsets[user]  # of the request's first event, from 0
-    count = np.diff(offsets)[user]
+    """Each user's last part, by rank among the user's events; only the usual ones count."""
+    offsets = store.request_offsets
     train, valid, _ = spec.shares
-    parts = (rank >= np.rint(train * count)).astype(np.uint8)
-    parts += rank >= np.rint((train + valid) * count)
-    return _spread(parts, store.request_offsets)
+    count = np.zeros(store.manifest.counts.users, np.int64)  # [U]
+    for step in _steps(offsets):
+        sizes, user = _request_sizes(store, usual, step), _request_users(store, step)
+        base = int(user[0])
+        found = np.bincount(user - user[0], sizes).astype(np.int64)
+        count[base : base + len(found)] += found
+    begin = np.cumsum(count) - count  # of each user's events among all
+    parts, passed = np.empty(len(offsets) - 1, np.uint8), 0
+    for step in _steps(offsets):
+        sizes, user = _request_sizes(store, usual, step), _request_users(store, step)
+        rank = passed + np.cumsum(sizes) - sizes - begin[user]  # of the first event, from 0
+        parts[step] = rank >= np.rint(train * count[user])
+        parts[step] += rank >= np.rint((train + valid) * count[user])
+        passed += int(sizes.sum())
+    return _spread(parts, offsets)
 
 
 def _user(store: Store, spec: SplitSpec, usual: Flags | None) -> Parts:
@@ -134,19 +168,35 @@ def _leave_one_out(store: Store, spec: SplitSpec, usual: Flags | None) -> Parts:
 
     What shares a request with these is unused; users with fewer than three requests train.
     """
-    request, offsets = store.column("request"), store.request_offsets
-    user = store.column("user")[offsets[:-1]]  # [R]
-    passed = np.cumsum(_request_sizes(store, usual) > 0)  # requests that take part, up to each
-    until = passed[request[store.user_offsets[1:] - 1]]  # [U], up to the user's last
-    count = np.diff(until, prepend=0)[user]
-    after = until[user] - passed  # requests of the user that come after each
-    left_out = np.where(count >= 3, np.maximum(Part.TEST - after, Part.TRAIN), Part.TRAIN)
-    parts = _spread(left_out.astype(np.uint8), offsets)
-    candidates = parts != Part.TRAIN
-    rows = np.flatnonzero(candidates if usual is None else candidates & usual)
-    followed = request[rows[1:]] == request[rows[:-1]]  # by an event of the same request
-    parts[rows[:-1][followed]] = Part.UNUSED
+    offsets = store.request_offsets
+    count = np.zeros(store.manifest.counts.users, np.int64)  # [U] requests that take part
+    for step in _steps(offsets):
+        user = _request_users(store, step)
+        taking = user[_request_sizes(store, usual, step) > 0]
+        found = np.bincount(taking - user[0])
+        count[int(user[0]) : int(user[0]) + len(found)] += found
+    until = np.cumsum(count)  # up to each user's last
+    left_out, before = np.empty(len(offsets) - 1, np.uint8), 0
+    for step in _steps(offsets):
+        user = _request_users(store, step)
+        passed = before + np.cumsum(_request_sizes(store, usual, step) > 0)
+        after = until[user] - passed  # requests of the user that come after each
+        candidate = np.maximum(Part.TEST - after, Part.TRAIN)
+        left_out[step] = np.where(count[user] >= 3, candidate, Part.TRAIN)
+        before = int(passed[-1])
+    parts = _spread(left_out, offsets)
+    for step in _steps(offsets):
+        _keep_last(store, usual, slice(int(offsets[step.start]), int(offsets[step.stop])), parts)
     return parts
+
+
+def _keep_last(store: Store, usual: Flags | None, piece: slice, parts: Parts) -> None:
+    """Leave of each left-out request of some rows its last event; the others become unused."""
+    part, request = parts[piece], store.column("request")[piece]
+    candidates = part != Part.TRAIN
+    rows = np.flatnonzero(candidates if usual is None else candidates & usual[piece])
+    followed = request[rows[1:]] == request[rows[:-1]]  # by an event of the same request
+    part[rows[:-1][followed]] = Part.UNUSED
 
 
 def _check_bounds(store: Store, spec: SplitSpec) -> None:
@@ -155,7 +205,7 @@ def _check_bounds(store: Store, spec: SplitSpec) -> None:
     given = [key for key in ("valid_from", "test_from") if getattr(spec, key) is not None]
     for key, moment in zip(given, spec.bounds, strict=True):
         if not time.first < moment <= time.last:
-            first, last = (_utc(seconds) for seconds in (time.first, time.last))
+            first, last = (utc(seconds) for seconds in (time.first, time.last))
             raise data_error(
                 f"split {spec.name!r}: {key} = {getattr(spec, key)} lies outside the events of "
                 f"{store.manifest.name} ({first} to {last})",
@@ -166,22 +216,39 @@ def _check_bounds(store: Store, spec: SplitSpec) -> None:
 def _by_moment(store: Store, bounds: npt.NDArray[np.float64]) -> Parts:
     """Parts by the time of each request; ``bounds`` [2], or [1] where there is no valid part."""
     both = np.repeat(bounds, 2) if len(bounds) == 1 else bounds
-    return _spread(_count_passed(_request_times(store), both), store.request_offsets)
+    parts = np.empty(store.manifest.counts.requests, np.uint8)
+    for step in _steps(store.request_offsets):
+        parts[step] = _count_passed(_request_times(store, step), both)
+    return _spread(parts, store.request_offsets)
 
 
-def _request_times(store: Store) -> npt.NDArray[np.float64]:
-    """When each request begins; [R]."""
-    times: npt.NDArray[np.float64] = store.column("timestamp")[store.request_offsets[:-1]]
+def _steps(offsets: npt.NDArray[np.int64]) -> Iterator[slice]:
+    """Ranges of runs (requests or users) of about `PIECE` events together, one at least."""
+    events = int(offsets[-1])
+    cuts = np.searchsorted(offsets, np.arange(PIECE, events, PIECE))
+    bounds = np.unique(np.concatenate(([0], cuts, [len(offsets) - 1]))).tolist()
+    yield from (slice(start, stop) for start, stop in pairwise(bounds))
+
+
+def _request_times(store: Store, step: slice) -> npt.NDArray[np.float64]:
+    """When each request of the step begins; [r]."""
+    times: npt.NDArray[np.float64] = store.column("timestamp")[store.request_offsets[step]]
     return times
 
 
-def _request_sizes(store: Store, usual: Flags | None) -> npt.NDArray[np.int64]:
-    """Events of each request, of the ``usual`` ones [E] if given; [R]."""
+def _request_users(store: Store, step: slice) -> npt.NDArray[np.uint32]:
+    """Whose each request of the step is; [r], ascending."""
+    users: npt.NDArray[np.uint32] = store.column("user")[store.request_offsets[step]]
+    return users
+
+
+def _request_sizes(store: Store, usual: Flags | None, step: slice) -> npt.NDArray[np.int64]:
+    """Events of each request of the step, of the ``usual`` ones [E] if given; [r]."""
+    offsets = store.request_offsets[step.start : step.stop + 1]
     if usual is None:
-        return np.diff(store.request_offsets)
-    sizes: npt.NDArray[np.int64] = np.add.reduceat(
-        usual, store.request_offsets[:-1], dtype=np.int64
-    )
+        return np.diff(offsets)
+    inside, begin = usual[offsets[0] : offsets[-1]], offsets[:-1] - offsets[0]
+    sizes: npt.NDArray[np.int64] = np.add.reduceat(inside, begin, dtype=np.int64)
     return sizes
 
 
@@ -197,11 +264,11 @@ def _count_passed(values: npt.NDArray[np.float64], bounds: npt.NDArray[np.float6
 
 def _spread(parts: Parts, offsets: npt.NDArray[np.int64]) -> Parts:
     """The part of every event, from the part of each run of events; [E]."""
-    return np.repeat(parts, np.diff(offsets))
-
-
-def _utc(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+    spread = np.empty(int(offsets[-1]), np.uint8)
+    for step in _steps(offsets):
+        bounds = offsets[step.start : step.stop + 1]
+        spread[bounds[0] : bounds[-1]] = np.repeat(parts[step], np.diff(bounds))
+    return spread
 
 
 #: name → rule; a new split is one function, one line here, and its keys in `split_spec.KEYS`

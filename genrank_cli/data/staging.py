@@ -79,7 +79,7 @@ def stage(tables: RawTables, card: Card, folder: Path, report: Report = quiet) -
     folder.mkdir()
     runs, items, quirks = RunWriter(folder), Distinct(), Counter[str]()
     contexts = {name: Distinct() for name in names["context"]}
-    rows = 0
+    rows, doubtful = 0, False
     for batch in _batches(tables, schema, names, card):
         _check_order(batch["row"], rows)
         _check_refused(batch, tables, card.name)
@@ -89,11 +89,14 @@ def stage(tables: RawTables, card: Card, folder: Path, report: Report = quiet) -
             seen.add(batch[f"context.{name}"])
         quirks.update({name: batch[f"quirk.{name}"].sum() for name in names["quirk"]})
         time = pl.Series("timestamp", _to_milliseconds(batch["timestamp"].to_numpy()))
-        runs.add(batch.drop("row", "^refused$", "^quirk[.].*$").with_columns(time))
+        doubtful |= "doubtful" in batch.columns and bool(batch["doubtful"].any())
+        runs.add(batch.drop("row", "^(refused|doubtful)$", "^quirk[.].*$").with_columns(time))
         rows += len(batch)
         report("reading events", rows, 0)
     if not rows:
         raise data_error(f"{card.name}: the source holds no events")
+    if doubtful and tables.recheck is not None and (found := tables.recheck()):
+        raise found
     return Stage(
         actions=names["action"],
         tasks=names["task"],
@@ -169,7 +172,7 @@ def _columns(schema: pl.Schema, card: Card) -> dict[str, list[str]]:
         group, _, name = column.partition(".")
         if group in groups and name:
             groups[group].append(name)
-        elif column not in needed | {"request", "apart", "refused"}:
+        elif column not in needed | {"request", "apart", "refused", "doubtful"}:
             raise data_error(f"{card.name}: the source gives an unknown column {column!r}")
     missing = sorted(needed - set(schema))
     if missing:
@@ -195,7 +198,8 @@ def _canonical(
 ) -> pl.LazyFrame:
     columns = [_raw("request", schema)] if card.requests.rule == "column" else []
     columns += [pl.col("apart").cast(pl.UInt8)] if "apart" in schema else []
-    columns += [pl.col("refused").cast(pl.Boolean)] if "refused" in schema else []
+    flags = [name for name in ("refused", "doubtful") if name in schema]
+    columns += [pl.col(name).cast(pl.Boolean) for name in flags]
     return events.with_row_index("row").select(
         "row",
         _raw("user", schema),

@@ -19,6 +19,7 @@ from genrank_cli.data.store import MANIFEST
 from genrank_cli.errors import GenrankError, data_error
 
 ABANDONED_S = 24 * 3600.0
+CLOCK_S = 60.0  # by which the clocks of processes and of files may differ
 MORE_SPACE = "free some space, or set GENRANK_HOME to a larger disk"
 _FULL = re.compile(r"no space left|quota exceeded", re.IGNORECASE)
 
@@ -117,16 +118,31 @@ def _owner() -> str:
 
 
 def _abandoned(folder: Path, name: str) -> bool:
-    """Whether the process that made ``folder`` has gone; on another machine, judged by age."""
+    """Whether the process that made ``folder`` has gone; on another machine, judged by age.
+
+    A process of that id may be another one by now, as in containers, where ids are small: then it
+    has started after the folder was made.
+    """
     parts = folder.name.removeprefix(f".{name}.").removesuffix(".old").split(".")
     if len(parts) != 3 or not parts[1].isdigit():
         return False  # the folder of a dataset whose name starts with ours
     host, pid = parts[0], int(parts[1])
     if host == _owner().split(".")[0]:
-        return pid == os.getpid() or not psutil.pid_exists(pid)
+        return pid == os.getpid() or not _made_by(pid, folder)
     with contextlib.suppress(FileNotFoundError):
         return time.time() - folder.stat().st_mtime > ABANDONED_S
     return False
+
+
+def _made_by(pid: int, folder: Path) -> bool:
+    """Whether the process ``pid`` runs and is older than ``folder``."""
+    try:
+        started = psutil.Process(pid).create_time()
+        return started <= folder.stat().st_mtime + CLOCK_S
+    except psutil.NoSuchProcess:
+        return False
+    except (psutil.AccessDenied, FileNotFoundError):
+        return True
 
 
 def _bytes(folder: Path) -> int:

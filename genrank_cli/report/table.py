@@ -19,6 +19,7 @@ class Kind(StrEnum):
     COUNT = "count"  # 1,234,567
     RATIO = "ratio"  # 1.25×
     PERCENT = "percent"  # 0.85 → 85.0 %
+    FIGURE = "figure"  # any of these, each as it is: 1,600 and 0.02
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class Column:
 
     @property
     def align(self) -> str:
-        return "left" if self.kind is Kind.TEXT else "right"
+        return "left" if self.kind in (Kind.TEXT, Kind.FIGURE) else "right"
 
     def format(self, value: Value) -> str:
         """The text of a value; ``–`` where there is none, ``n/a`` where it is not a number."""
@@ -77,6 +78,9 @@ class Column:
     def _format_number(self, value: float, signed: bool | None = None) -> str:
         if not math.isfinite(value):
             return "n/a" if math.isnan(value) else ("+∞" if value > 0 else "−∞")
+        if self.kind is Kind.FIGURE:
+            whole = isinstance(value, int) or abs(value) >= 10**self.digits
+            return (f"{value:,.0f}" if whole else f"{value:.{self.digits}g}").replace("-", "−")
         if self.kind is Kind.COUNT:
             return f"{round(value):,}".replace("-", "−")
         scaled = 100.0 * value if self.kind is Kind.PERCENT else value
@@ -135,9 +139,12 @@ class Table:
         ]
 
 
-def record_table(record: Mapping[str, Any], title: str = "") -> Table:
-    """A record of nested fields as a table with one row per leaf (``counts.events``)."""
-    columns = (Column("field", "field"), Column("value", "value"))
+def record_table(record: Mapping[str, Any], title: str = "", kind: Kind = Kind.TEXT) -> Table:
+    """A record of nested fields as a table with one row per leaf (``counts.events``).
+
+    As `Kind.TEXT`, values can be typed in again; as `Kind.FIGURE`, they are rounded to be read.
+    """
+    columns = (Column("field", "field"), Column("value", "value", kind))
     return Table(title, columns, list(_leaves(record)))
 
 

@@ -23,6 +23,7 @@ from genrank_cli.data.declare import Frozen
 from genrank_cli.simulate.streams import stream
 
 BLOCK_ROWS = 500_000
+FEWEST = 1000  # rows of the standard logs
 DAY_MS = 86_400_000
 HOUR_MS = 3_600_000
 FIRST_DAY_MS = 1_649_347_200_000  # 2022-04-08 00:00 in China
@@ -59,7 +60,7 @@ class Shape(Frozen):
     ``random_share``: rows of the log of random exposures, as a share of ``events``; 0: no such log.
     """
 
-    events: int = Field(ge=1000)
+    events: int = Field(ge=FEWEST)
     users: int = Field(ge=1)
     items: int = Field(ge=1)
     days: int = Field(31, ge=2, le=366)

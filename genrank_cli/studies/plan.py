@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from genrank_cli.data.build import dataset_name
 from genrank_cli.data.store import Store
 from genrank_cli.errors import GenrankError
 from genrank_cli.models.presets import preset
@@ -38,12 +39,12 @@ def plan_rows(
     variants: Sequence[str] | None = None,
     settings: Sequence[Mapping[str, Any]] = (),
 ) -> list[Row]:
-    """Rows of ``study`` on ``dataset``: base first, then variants, then references.
+    """Rows of ``study`` on ``dataset``, a store or a card's file: base, variants, references.
 
     ``settings`` (nested, later ones win) go on top of every row: the same training for all.
     Settings of ``model`` go to the rows whose model has such a field.
     """
-    common = [{"data": {"dataset": dataset}}, *settings]
+    common = [{"data": {"dataset": dataset_name(dataset)}}, *settings]
     wanted = [
         (variant.name, variant.title, "variant", variant.preset, variant.set)
         for variant in study.select(variants)

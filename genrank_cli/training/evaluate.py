@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ from genrank_cli.training.prepare import PARTS, Prepared, prepare
 from genrank_cli.training.run import Record, load_run, rates_scores
 from genrank_cli.training.runtime import resolve_device, start
 
+log = logging.getLogger(__name__)
+
 #: The parts that a model can be scored on.
 EVALUATED = (*PARTS, "random")
 
@@ -38,8 +41,10 @@ def evaluate_run(
 
     Part ``random`` is that of the randomly exposed events in the test period: what it measures does
     not depend on what an earlier recommender chose to show. ``settings`` may change how the data is
-    split and sampled; the model stays as it was trained. Raises `GenrankError` where the run is
-    unfinished, its dataset was built differently since, or the part is empty.
+    split and sampled; the model stays as it was trained, and events of another split that it was
+    trained on are left out, but for part ``train``, which asks for them. A warning and the record
+    say how many. Raises `GenrankError` where the run is unfinished, its dataset was built
+    differently since, or nothing is left of the part.
     """
     if part not in EVALUATED:
         raise unknown_name("part of the data", part, EVALUATED)
@@ -54,19 +59,25 @@ def evaluate_run(
         )
     start(described["seed"], threads)
     prepared = prepare(store, config, trained)
-    chosen = _chosen(prepared, part)
+    chosen, known = _chosen(prepared, part)
     rows, scores = _scores(config, prepared, weights, chosen, target)
     record = {
         "run": str(folder),
         "part": part,
         "split": prepared.split,
+        "events": len(rows),
+        **known,
         "metrics": metrics(prepared, rows, scores),
     }
     return record, prediction_table(prepared, rows, scores)
 
 
-def _chosen(prepared: Prepared, part: str) -> NDArray[np.bool_]:
-    """The events of the part, bool [E]; there are some, of both classes of the main task."""
+def _chosen(prepared: Prepared, part: str) -> tuple[NDArray[np.bool_], dict[str, int]]:
+    """The events of the part to score, bool [E]; some, and of both classes of the main task.
+
+    With them, how many events are scored although the model was trained on them, and how many of
+    the part are left out for that.
+    """
     chosen: NDArray[np.bool_] = prepared.part == Part[part.upper()]
     name, task = prepared.store.manifest.name, prepared.schema.tasks[0]
     if not chosen.any():
@@ -75,11 +86,29 @@ def _chosen(prepared: Prepared, part: str) -> NDArray[np.bool_]:
         )
         hint = "genrank data audit tells which events are apart, and where test begins"
         raise data_error(f"the {part} part of {name} (split {prepared.split}) {reason}", hint)
+    chosen, known = _unknown(prepared, part, chosen)
     labels = prepared.store.column(f"task.{task}")[chosen]
     if labels.min() == labels.max():
         message = f"the {part} part of {name} has one class of task {task!r} only"
         raise data_error(f"{message}: AUC is undefined", "evaluate another part or task")
-    return chosen
+    return chosen, known
+
+
+def _unknown(
+    prepared: Prepared, part: str, chosen: NDArray[np.bool_]
+) -> tuple[NDArray[np.bool_], dict[str, int]]:
+    """``chosen`` without the events that the model was trained on, and their number."""
+    known, total = int((chosen & prepared.fitted).sum()), int(chosen.sum())
+    where = f"the {part} part of {prepared.store.manifest.name} (split {prepared.split})"
+    found = f"{known:,} of {total:,} events of {where} were trained on by this run"
+    if part == "train" or not known:
+        if known:
+            log.warning("%s; they are scored, because part train asks for them", found)
+        return chosen, {"trained_on": known, "left_out": 0}
+    if known == total:
+        raise data_error(f"{found}: nothing is left to score", "train with that --split first")
+    log.warning("%s and are left out", found)
+    return chosen & ~prepared.fitted, {"trained_on": 0, "left_out": known}
 
 
 def _scores(

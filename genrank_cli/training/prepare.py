@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,24 +11,30 @@ from numpy.typing import NDArray
 from genrank_cli.data.batcher import Batcher
 from genrank_cli.data.gather import EventReader
 from genrank_cli.data.samples import build_samples
-from genrank_cli.data.splits import assign_split
+from genrank_cli.data.splits import Part, assign_split
 from genrank_cli.data.store import Store
 from genrank_cli.errors import GenrankError, data_error, unknown_name
 from genrank_cli.models.schema import Schema
 from genrank_cli.training.config import DataConfig, ExperimentConfig
 
 PARTS = ("train", "valid", "test")
+PIECE = 1 << 22  # labels looked at together
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A dataset ready to be learnt from; ``part`` is uint8 [E], 0 train, 1 valid, 2 test."""
+    """A dataset ready to be learnt from.
+
+    ``part`` is uint8 [E], a `Part` of the split for each event. ``fitted`` is bool [E]: the events
+    that the model is trained on, which are the train part unless it was trained with another split.
+    """
 
     store: Store
     config: ExperimentConfig
     reader: EventReader
     schema: Schema
     part: NDArray[np.uint8]
+    fitted: NDArray[np.bool_]
     split: str
     train: Batcher
     valid: Batcher
@@ -39,11 +46,26 @@ class Prepared:
 
     def means(self) -> list[float]:
         """Mean training label of each task; of ln(1 + label) for regression tasks."""
-        means = []
-        for task, kind in zip(self.schema.tasks, self.schema.kinds, strict=True):
-            labels = self.store.column(f"task.{task}")[self.part == 0].astype(np.float64)
-            means.append(float((labels if kind == "binary" else np.log1p(labels)).mean()))
-        return means
+        return [
+            _mean(self.store.column(f"task.{task}"), self.part == Part.TRAIN, kind)
+            for task, kind in zip(self.schema.tasks, self.schema.kinds, strict=True)
+        ]
+
+
+def _mean(column: NDArray[np.float32], chosen: NDArray[np.bool_], kind: str) -> float:
+    """Mean of the ``chosen`` labels, piece by piece; of ln(1 + label) for regression."""
+    total = 0.0
+    for labels in _pieces(column, chosen):
+        values = labels.astype(np.float64)
+        total += float((values if kind == "binary" else np.log1p(values)).sum())
+    return total / int(np.count_nonzero(chosen))
+
+
+def _pieces(
+    column: NDArray[np.float32], chosen: NDArray[np.bool_]
+) -> Iterator[NDArray[np.float32]]:
+    for start in range(0, len(column), PIECE):
+        yield column[start : start + PIECE][chosen[start : start + PIECE]]
 
 
 def chosen_tasks(store: Store, names: tuple[str, ...]) -> tuple[str, ...]:
@@ -74,16 +96,16 @@ def prepare(
     data = config.data
     tasks = chosen_tasks(store, data.tasks)
     part, split = _parts(store, data)
-    of_training = part if trained is None else _parts(store, trained.data)[0]
-    schema = Schema.of(store, tasks, data.samples.longest_history, of_training == 0)
+    fitted = (part if trained is None else _parts(store, trained.data)[0]) == Part.TRAIN
+    schema = Schema.of(store, tasks, data.samples.longest_history, fitted)
     reader = EventReader(store, schema.boundaries)
     main = store.column(f"task.{tasks[0]}")
     batchers = []
     for number, name in enumerate(PARTS):
         chosen = part == number
-        _check_part(name, main[chosen], tasks[0], split, store)
+        _check_part(name, main, chosen, tasks[0], split, store)
         batchers.append(_batcher(store, chosen, tasks, config, reader))
-    return Prepared(store, config, reader, schema, part, split, *batchers)
+    return Prepared(store, config, reader, schema, part, fitted, split, *batchers)
 
 
 def _parts(store: Store, data: DataConfig) -> tuple[NDArray[np.uint8], str]:
@@ -93,7 +115,7 @@ def _parts(store: Store, data: DataConfig) -> tuple[NDArray[np.uint8], str]:
         split = split.named(data.split)
     part = assign_split(store, split)
     if data.limit is not None:
-        part = np.where(store.column("user") < data.limit, part, 3).astype(np.uint8)
+        part[store.column("user") >= data.limit] = Part.UNUSED
     return part, split.name
 
 
@@ -112,11 +134,18 @@ def _batcher(
 
 
 def _check_part(
-    name: str, labels: NDArray[np.float32], task: str, split: str, store: Store
+    name: str,
+    labels: NDArray[np.float32],
+    chosen: NDArray[np.bool_],
+    task: str,
+    split: str,
+    store: Store,
 ) -> None:
     where = f"the {name} part of {store.manifest.name} (split {split})"
     hint = "use another --split, more data, or other fractions on the dataset's card"
-    if not len(labels):
+    if not chosen.any():
         raise data_error(f"{where} is empty", hint)
-    if labels.min() == labels.max():
+    low = min(float(piece.min(initial=np.inf)) for piece in _pieces(labels, chosen))
+    high = max(float(piece.max(initial=-np.inf)) for piece in _pieces(labels, chosen))
+    if low == high:
         raise data_error(f"{where} has one class of task {task!r} only: AUC is undefined", hint)

@@ -181,7 +181,10 @@ def _training_record(trainer: Trainer) -> Record:
 def rates_scores(
     prepared: Prepared, config: RatesConfig, chosen: NDArray[np.bool_]
 ) -> tuple[Rows, Scores]:
-    """The ``chosen`` rows [m] of bool [E], and the `rates` predictions of every task [m, K]."""
+    """The ``chosen`` rows [m] of bool [E], and the `rates` predictions of every task [m, K].
+
+    Rates are those of the events that the run was trained on, whatever split is in use now.
+    """
     store = prepared.store
     rows = np.flatnonzero(chosen).astype(np.int64)
     columns = [
@@ -189,7 +192,7 @@ def rates_scores(
             config,
             (store.column("user"), store.column("item")),
             store.column(f"task.{task}").astype(np.float64),
-            prepared.part == 0,
+            prepared.fitted,
             rows,
             kind,
         )

@@ -47,6 +47,7 @@ def slow_exposure(rows: list[Row]) -> dict[str, Any]:
         ),
         0,
     )
+    lags = {"user_lag": 0.0, "item_lag": 0.0}
     lengths = []
     for row in test:
         of_user = [other for other in train if other.user == row.user]
@@ -55,12 +56,15 @@ def slow_exposure(rows: list[Row]) -> dict[str, Any]:
         counts["item_future"] += any(other.time > row.time for other in of_item)
         counts["cold_users"] += not of_user
         counts["cold_items"] += not of_item
+        for name, late in (("user_lag", of_user), ("item_lag", of_item)):
+            lags[name] = max([lags[name], *(other.time - row.time for other in late)])
         same = [other for other in of_user if other.item == row.item]
         if same:
             counts["repeated"] += 1
             counts["repeated_same_label"] += same[-1].label == row.label
             counts["repeated_later"] += any(other.time > row.time for other in same)
-        history = [o for o in rows if o.user == row.user and o.request < row.request]
+        asked = min(o.time for o in rows if o.request == row.request)
+        history = [o for o in rows if o.user == row.user and o.time < asked]
         counts["after_test"] += any(other.part == Part.TEST for other in history)
         counts["without_history"] += not history
         lengths.append(len(history))
@@ -74,7 +78,14 @@ def slow_exposure(rows: list[Row]) -> dict[str, Any]:
         name: lengths[max(0, math.ceil(share * len(lengths)) - 1)]
         for name, share in (("p10", 0.1), ("median", 0.5), ("p90", 0.9))
     }
+    valid = min((row.time for row in rows if row.part == Part.VALID), default=math.inf)
+    spans: dict[int, list[float]] = {}
+    for row in rows:
+        spans.setdefault(row.request, []).append(row.time)
     return counts | {
+        **lags,
+        "longest_request": max(times[-1] - times[0] for times in spans.values()),
+        "trained_after_valid": sum(row.time > valid for row in train),
         "trained_after": sum(row.time > first for row in train),
         "cut_requests": sum(len(parts) > 1 for parts in used.values()),
         "histories": quantiles,

@@ -42,6 +42,16 @@ PLANTS: list[tuple[str, str, Callable[[list[Row]], list[Row]], float]] = [
     ("future of the item", "leak", lambda rows: late_training(rows, 30, 7), 2 / 60),
     ("time overlap", "note", lambda rows: late_training(rows, 30, 30), 1 / 91),
     (
+        "overlap with valid",
+        "note",
+        lambda rows: change(
+            late_training(rows, 30, 30, time=1e9 + 500),
+            lambda r: r.part == 0 and r.user < 2 and r.time > 1e9 + 19,
+            part=Part.VALID,
+        ),
+        29 / 89,
+    ),
+    (
         "repeated pairs",
         "note",
         lambda rows: late_training(rows, 7, 10, time=1e9 + 25, request=30, label=0.0),
@@ -122,11 +132,15 @@ def test_a_request_beyond_the_bound_is_no_leak() -> None:
         for user in range(1500)
         for test in (0, 1)
     ]
-    rows[2 * 1 : 2 * 1 + 1] = [rows[2]._replace(time=1e9 + 100 + 2 / 1e4)]
-    found = findings(planted(rows))["future of the item"]
+    early = Row(1500, 1, 1e9 + 50, 3000, 0.0, Part.TRAIN)
+    late = early._replace(time=1e9 + 100 + 2 / 1e4)
+    found = findings(planted([*rows, early, late]))["future of the item"]
     assert found.figures["events"] == 1
+    assert found.figures["lag"] == pytest.approx(1e-4, rel=0.01)
     assert found.level == "note"
-    assert "requests are not cut" in found.meaning
+    assert "0.0001 s later: requests are not cut" in found.meaning
+    # As a request of its own, no length of a request explains it.
+    assert findings(planted([*rows, late]))["future of the item"].level == "leak"
 
 
 def drifted(users: int, train: float, test: float) -> Finding:
@@ -183,7 +197,9 @@ def described(**manifest: Any) -> dict[str, Finding]:
 def test_statistics_are_named_as_leaks() -> None:
     number = NumberInfo(buckets=Buckets(quantiles=16), statistic=True)
     plain = number.model_copy(update={"statistic": False})
-    assert described(item_numbers={"age": plain})["statistic fields"].level == "ok"
+    undeclared = described(item_numbers={"age": plain})["statistic fields"]
+    assert (undeclared.level, undeclared.found) == ("ok", "none declared")
+    assert "1 numbers are taken to be older than it, unchecked" in undeclared.meaning
     found = described(
         user_numbers={"clicks": number, "age": plain},
         item_numbers={f"rate{k}": number for k in range(5)},
@@ -206,7 +222,9 @@ def test_features_that_do_not_leak_are_listed() -> None:
     assert found["number buckets"].figures == {"quantiles": 1, "fixed": 1}
     assert found["window statistics"].found == "1h, 1d"
     assert found["content vectors"].found == "width 8"
-    del found["statistic fields"]
+    # Nobody can tell what these were made from.
+    assert (found["content vectors"].level, found["statistic fields"].level) == ("note", "leak")
+    del found["statistic fields"], found["content vectors"]
     assert {finding.level for finding in found.values()} == {"ok"}
 
 
@@ -234,3 +252,17 @@ def test_events_apart() -> None:
     none = apart_findings([])
     assert none is not None
     assert (none.level, none.found) == ("ok", "none")
+
+
+def test_an_overlap_as_long_as_a_request_is_said_to_be_one() -> None:
+    """The last page of training lasts until after the first of test."""
+    rows = clean_rows()
+    first = min(row.time for row in rows if row.part == Part.TEST)
+    late = next(row for row in rows if row.user == 29 and row.part == Part.TRAIN)
+    found = findings(planted([*rows, late._replace(time=late.time + 19, item=28)]))
+    assert found["time overlap"].level == "ok"
+    pages = change(rows, lambda r: r.user == 29 and r.part == 0, request=4 * 29)
+    pages.append(late._replace(time=first + 2, item=28))
+    overlap = findings(planted(pages))["time overlap"]
+    assert (overlap.level, overlap.figures["events"]) == ("note", 1)
+    assert "are up to 2 s later than the first test event: requests are not cut" in overlap.meaning

@@ -183,5 +183,23 @@ def test_a_sample_of_the_events_gives_about_the_same_quantiles(
     assert not np.array_equal(exact, sampled)
 
 
+@pytest.mark.parametrize("piece", [1, 7, 1000])
+def test_pieces_of_events_do_not_matter(piece: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = number_store((300, 211))
+    train = np.random.default_rng(0).random(511) < 0.7
+    monkeypatch.setattr("genrank_cli.data.buckets.SAMPLE", 100)
+    rows = np.flatnonzero(train)
+    rows = rows[:: -(-len(rows) // 100)]
+    monkeypatch.setattr("genrank_cli.data.buckets.PIECE", piece)
+    prices = store.column("number.price")[rows]
+    expected = boundaries_of(prices, store.manifest.event_numbers["price"])
+    assert event_boundaries(store, train)["number.price"].tolist() == expected.tolist()
+    met = np.bincount(store.column("item")[train], minlength=len(store.items.ids))
+    info = store.manifest.item_numbers["length"]
+    lengths = store.items.numbers["length"]
+    codes = codes_of(lengths, boundaries_of(lengths, info.buckets, met))
+    assert coded_side(store, "item", train).fields["number:length"].tolist() == codes.tolist()
+
+
 def test_spec_of_windows_is_what_the_store_says() -> None:
     assert number_store().manifest.windows == WindowSpec(spans=("1h",), keys=("user",), tasks=())

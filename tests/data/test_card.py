@@ -113,6 +113,8 @@ def test_override_changes_nested_options_and_keeps_the_rest() -> None:
         ({"options": 3}, "options is a table, not a value"),
         ({"requests": {"gap_seconds": -1}}, "requests.gap_seconds"),
         ({"split": {"train": 0.5}}, "must be 1"),
+        ({"tasks": 3}, "tasks: a list is expected, not '3'"),
+        ({"windows": {"spans": []}}, "windows: spans names none"),
     ],
 )
 def test_override_refuses(settings: dict[str, object], part: str) -> None:
@@ -120,3 +122,11 @@ def test_override_refuses(settings: dict[str, object], part: str) -> None:
         override(movielens_card("100k"), settings)
     assert part in caught.value.message
     assert caught.value.exit_code == ExitCode.USAGE
+
+
+def test_a_bad_span_is_the_only_finding() -> None:
+    with pytest.raises(GenrankError) as caught:
+        override(movielens_card("100k"), {"windows": {"spans": ["1x"]}})
+    assert caught.value.message.endswith(
+        ": windows.spans.0: '1x' is not a span such as 1h, 3d: a whole number and one of m, h, d, w"
+    )

@@ -231,3 +231,23 @@ def test_list_and_help_import_neither_torch_nor_polars() -> None:
         command = [sys.executable, "-c", code, *arguments]
         printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
         assert printed.splitlines()[-1] == "[]", arguments
+
+
+@pytest.mark.parametrize("command", ["validate", "describe", "audit"])
+def test_a_path_is_no_name_of_a_dataset(command: str, built: str, home: Path, cli: Cli) -> None:
+    for name in (f"../{home.name}/{built}", str(home / built), f"./{built}"):
+        outcome = cli("data", command, name)
+        assert outcome.code == ExitCode.USAGE
+        assert f"{name!r} is not a name for a dataset" in outcome.err
+
+
+def test_a_folder_with_an_odd_name_is_listed(built: str, home: Path, cli: Cli) -> None:
+    (home / built).rename(home / "My Log")
+    assert "My Log" in cli("data", "list").out
+
+
+def test_a_run_of_a_cards_file_is_one_of_its_dataset(card: str, cli: Cli) -> None:
+    """The same configuration, hence the same run, as that of the dataset's name."""
+    shown = [cli("train", "--data", name, "--show-config", "--json") for name in (card, "mine")]
+    assert shown[0].out == shown[1].out
+    assert json.loads(shown[0].out)["data"]["dataset"] == "mine"

@@ -200,7 +200,7 @@ def test_odd_names_are_written_so_that_they_are_read(here: Path, home: Path, cli
     ("arguments", "reason", "code"),
     [
         (["nofile.csv"], "nofile.csv: no such file", ExitCode.DATA),
-        (["."], ".: no such file", ExitCode.DATA),
+        (["."], ".: is a folder", ExitCode.DATA),
         (["users.csv", "--name", "ml-1m"], "comes with genrank", ExitCode.USAGE),
         (["users.csv", "--name", "My Log"], "'My Log' is not a name", ExitCode.USAGE),
         (["users.csv", "-o", "card.txt"], "a card ends in .toml", ExitCode.USAGE),

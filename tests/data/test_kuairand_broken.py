@@ -123,7 +123,7 @@ def test_width_of_rows(tmp_path: Path) -> None:
         ("a,b,c\r\n1,2,3\r\n", False),
         ("a,b,c\n1,2\n1,2,3\n", True),
         ("a,b,c\n1,2,3,4\n", True),
-        ("a,b,c\n\n1,2,3\n", True),
+        ("a,b,c\n\n1,2,3\n", False),
     ):
         file.write_text(text, newline="")
         assert uneven(file, 3) == expected

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tomllib
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -23,6 +24,7 @@ from genrank_cli.data.split_spec import SplitSpec
 from genrank_cli.data.store import NumberInfo, Store
 from genrank_cli.errors import ExitCode, GenrankError
 from tests.data.conftest import BuildTables
+from tests.data.own import CARD, own_card, write_own
 from tests.data.raw import events, plain_card
 
 NAN = float("nan")
@@ -217,3 +219,12 @@ def test_a_store_is_the_same_after_opening(build_tables: BuildTables) -> None:
     raw = events(**{"number.n": [1.5] * 8, "task.stay": range(8), "apart": [0] * 8})
     store = build_tables(raw, items=ITEMS, card=_windowed())
     assert Store.open(store.path).manifest == store.manifest
+
+
+def test_a_number_of_ones_own_table_may_be_declared_a_statistic(home: Path, tmp_path: Path) -> None:
+    """Then it is known to leak: the audit names it, and models leave it out by default."""
+    columns = tomllib.loads(CARD)["columns"]
+    columns["users"] = {"fields": ["city"], "statistics": ["age"]}
+    store = building.build_store(own_card(columns=columns), write_own(tmp_path)).store
+    assert store.manifest.user_numbers["age"].statistic
+    np.testing.assert_array_equal(store.users.numbers["age"], [31, np.nan, np.nan])

@@ -11,6 +11,7 @@ import textwrap
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from genrank_cli.data import build as building
@@ -152,3 +153,17 @@ def test_leftovers_of_other_machines_go_after_a_day(home: Path) -> None:
         os.utime(folder, (long_ago, long_ago))
     workspace.remove_leftovers(home / "mine")
     assert [folder.is_dir() for folder in (old, trash, foreign)] == [False, False, True]
+
+
+def test_leftovers_whose_process_id_another_process_has_now_go(home: Path) -> None:
+    home.mkdir()
+    host = workspace._owner().split(".")[0]
+    parent = os.getppid()  # runs, and has started before now
+    folder = home / f".mine.{host}.{parent}.abcd0123"
+    folder.mkdir()
+    workspace.remove_leftovers(home / "mine")
+    assert folder.is_dir()
+    before = psutil.Process(parent).create_time() - 2 * workspace.CLOCK_S
+    os.utime(folder, (before, before))
+    workspace.remove_leftovers(home / "mine")
+    assert not folder.exists()

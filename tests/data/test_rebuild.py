@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from genrank_cli.data.build import build_store, ensure_store
+from genrank_cli.data.build import build_store, dataset_name, ensure_store
+from genrank_cli.data.card import load_card
 from genrank_cli.data.invariants import check
 from genrank_cli.data.store import Store
 from genrank_cli.errors import ExitCode, GenrankError
 from tests.data.conftest import BuildTables
+from tests.data.own import CARD, write_own
 from tests.data.raw import events, movielens_card, plain_card, write_100k
 
 
@@ -128,3 +130,49 @@ def test_ensure_store(
     build_tables(events(), card=plain_card("ml-100k"))
     ensure_store("ml-100k")
     assert "built with other settings than those of its card" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["own.toml", "own", "PATH"])
+def test_a_store_older_than_ones_own_card_is_told(
+    name: str,
+    home: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    folder = write_own(tmp_path / "logs", card=CARD)
+    build_store(load_card(folder / "own.toml"), folder)
+    if name == "PATH":
+        name = str(folder / "own.toml")
+    else:
+        monkeypatch.chdir(folder)
+    assert dataset_name(name) == "own"
+    assert ensure_store(name).manifest.name == "own"
+    assert caplog.text == ""
+    text = CARD.replace('name = "temporal"', 'name = "user"')
+    (folder / "own.toml").write_text(text)
+    assert ensure_store(name).manifest.split.name == "temporal"
+    assert f"run: genrank data build {name} --force" in caplog.text
+
+
+def test_a_card_that_is_not_the_stores_says_nothing_about_it(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = write_own(tmp_path / "logs", card=CARD)
+    build_store(load_card(folder / "own.toml"), folder, "mine")
+    monkeypatch.chdir(folder)
+    (folder / "mine.toml").write_text(CARD)  # a card, but of another name
+    ensure_store("mine")
+    assert caplog.text == ""
+    (folder / "mine.toml").write_text("[tool]\n")  # not a card
+    ensure_store("mine")
+    assert "the store is not compared with mine.toml" in caplog.text
+    with pytest.raises(GenrankError, match=r"mine\.toml"):
+        ensure_store("mine.toml")
+
+
+def test_a_card_elsewhere_is_found_by_its_file(home: Path, tmp_path: Path) -> None:
+    file = write_own(tmp_path / "logs", card=CARD) / "own.toml"
+    with pytest.raises(GenrankError, match="dataset 'own' is not built") as caught:
+        ensure_store(str(file))
+    assert caught.value.hint == f"run: genrank data build {file}"

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from genrank_cli.data import splits
 from genrank_cli.data.split_spec import KEYS, SplitSpec
 from genrank_cli.data.splits import SPLITS, Part, Parts, assign_split, split_events
 from genrank_cli.data.store import Store, TimeRange
@@ -171,10 +172,15 @@ def test_users_are_in_time_order(log: tuple[Store, SplitSpec]) -> None:
 
 @pytest.mark.parametrize("name", sorted(KEYS))
 def test_parts_equal_a_slow_reference(name: str) -> None:
-    @given(logs(name))
-    def check(log: tuple[Store, SplitSpec]) -> None:
+    """However few events are looked at together."""
+
+    @given(logs(name), st.sampled_from([1, 3, 20, splits.PIECE]))
+    def check(log: tuple[Store, SplitSpec], piece: int) -> None:
         store, spec = log
-        assert parts_of(store, spec).tolist() == slow_parts(store, spec)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(splits, "PIECE", piece)
+            parts = parts_of(store, spec).tolist()
+        assert parts == slow_parts(store, spec)
 
     check()
 

@@ -237,12 +237,13 @@ def test_the_command_line(tmp_path: Path, cli: Cli) -> None:
     ("arguments", "words"),
     [
         (("--events", "1500.5"), "not a whole number"),
-        (("--events", "10"), "events: "),
+        (("--events", "10"), "--events 10 is fewer than 1,000"),
+        (("--events", "-5"), "--events -5 is fewer than 1,000"),
         (("--events", "1e4", "--users", "9900"), "too few for 9900 users"),
         (("--events", "1e4", "--like", "kuairnd"), "did you mean 'kuairand'"),
         (("--events", "nan"), "not a whole number"),
     ],
-    ids=["fraction", "few", "users", "layout", "nan"],
+    ids=["fraction", "few", "negative", "users", "layout", "nan"],
 )
 def test_wrong_sizes_are_refused(
     arguments: tuple[str, ...], words: str, tmp_path: Path, cli: Cli

@@ -77,12 +77,15 @@ def make_batcher(store: MemoryStore, organization: str = "packed", **sizes: int)
 
 def by_request(store: MemoryStore, samples: Samples) -> Samples:
     """One sample per request of ``samples``, with the history that the request saw there."""
-    request = store.column("request").astype(np.int64)
+    request, time = store.column("request").astype(np.int64), store.column("timestamp")
     parts = []
     for first, start, stop in zip(samples.history_start, samples.start, samples.stop, strict=True):
         for r in np.unique(request[start:stop]):
             begin, end = store.request_offsets[r : r + 2]
-            parts.append((first, begin, max(begin, start), min(end, stop)))
+            seen = begin  # but events of that very moment are not known
+            while seen > first and time[seen - 1] == time[begin]:
+                seen -= 1
+            parts.append((first, seen, max(begin, start), min(end, stop)))
     return Samples(*(np.array(column, np.int64) for column in zip(*parts, strict=True)))
 
 
@@ -103,3 +106,5 @@ def furthest(one: Mapping[int, Tensor], other: Mapping[int, Tensor]) -> float:
 
 
 LOG = make_store((37, 9, 1, 22), per_request=4)
+#: requests of a moment beside each other, and some that last until the next begins
+TIED = make_store((37, 9, 1, 22), per_request=4, ties=0.5)

@@ -16,8 +16,8 @@ from tests.models.cases import ISOLATED, MODELS, furthest, make_batcher, make_mo
 EXACT = 1e-6
 
 
-def log() -> MemoryStore:
-    return make_store((30,), per_request=4, seed=2)
+def log(ties: float = 0.0) -> MemoryStore:
+    return make_store((30,), per_request=4, seed=2, ties=ties)
 
 
 def changed(**columns: NDArray[Any]) -> MemoryStore:
@@ -59,6 +59,30 @@ def test_outcomes_of_this_and_later_requests_move_nothing(name: str, organizatio
         assert known
         kept = {row: before[row] for row in known}
         assert furthest(kept, {row: after[row] for row in known}) <= EXACT
+
+
+@pytest.mark.parametrize("organization", ["packed", "grouped", "pointwise"])
+@pytest.mark.parametrize("name", MODELS)
+def test_nothing_of_a_moment_moves_what_was_asked_then(name: str, organization: str) -> None:
+    """Requests from a column share moments: neither outcomes nor items of the others are known."""
+    store = log(ties=0.7)
+    time, offsets = store.column("timestamp"), store.request_offsets
+    asked = time[offsets[store.column("request")]]  # when each event's request came
+    model = make_model(name, store)
+    before = all_scores(model, store, organization)
+    request, other = store.column("request"), log(ties=0.7)
+    moments = [t for t in np.unique(asked) if len(np.unique(request[time == t])) > 1]
+    assert len(moments) > 2
+    for moment in moments[:4]:
+        own = request[np.flatnonzero(asked == moment)[-1]]
+        others = ((time >= moment) & (request != own)).astype(np.uint32)
+        other._columns.update(
+            actions=store.column("actions") ^ (3 * others),
+            item=(store.column("item") + 11 * others) % 30,
+        )
+        after = all_scores(model, other, organization)
+        rows = np.flatnonzero(request == own).tolist()
+        assert furthest({r: before[r] for r in rows}, {r: after[r] for r in rows}) <= EXACT
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -12,10 +12,12 @@ from safetensors.torch import load_file, save_file
 
 from genrank_cli.data.batcher import Batcher
 from genrank_cli.models.build import build_ranker
+from tests.factory import MemoryStore
 from tests.models.cases import (
     LOG,
     MODELS,
     TASKS,
+    TIED,
     by_request,
     furthest,
     make_batcher,
@@ -51,12 +53,16 @@ def test_scores_differ_between_candidates(name: str) -> None:
     assert torch.stack(list(found.values())).std(dim=0).min() > 0.01
 
 
-@pytest.mark.parametrize("window", [4, 12, 256])
+@pytest.mark.parametrize(
+    ("window", "log"),
+    [(4, LOG), (12, LOG), (256, LOG), (12, TIED)],
+    ids=["4", "12", "256", "tied-12"],
+)
 @pytest.mark.parametrize("name", MODELS)
-def test_packed_and_alone_score_the_same(name: str, window: int) -> None:
-    model, packed = make_model(name, LOG), make_batcher(LOG, window=window)
-    single = Batcher(LOG, by_request(LOG, packed.samples), TASKS, 10_000)
-    assert len(single.samples) == LOG.manifest.counts.requests
+def test_packed_and_alone_score_the_same(name: str, window: int, log: MemoryStore) -> None:
+    model, packed = make_model(name, log), make_batcher(log, window=window)
+    single = Batcher(log, by_request(log, packed.samples), TASKS, 10_000)
+    assert len(single.samples) == log.manifest.counts.requests
     assert len(packed.samples) < len(single.samples)
     together = scores(model, packed, np.arange(len(packed.samples)))
     alone: dict[int, torch.Tensor] = {}

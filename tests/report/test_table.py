@@ -76,3 +76,11 @@ def test_record_as_rows() -> None:
         ("f", "1, 2"),
         ("g", "[{'h': 1}]"),
     ]
+
+
+def test_figures_are_written_to_be_read() -> None:
+    record = {"a": 1600, "b": 0.019999999552965164, "c": "x", "d": None, "e": 12345.6, "f": True}
+    table = record_table(record | {"g": -3, "h": 41.25, "i": 2.0e-7}, kind=Kind.FIGURE)
+    texts = [row[1] for row in table.formatted()]
+    assert texts == ["1,600", "0.02", "x", "–", "12,346", "yes", "−3", "41.25", "2e−07"]
+    assert record_table(record).formatted()[0][1] == "1600"  # as it is typed

@@ -45,11 +45,12 @@ def assert_same(one: Batch, other: Batch) -> None:
     organization=st.sampled_from(NAMES),
     seed=st.integers(0, 1000),
     max_events=st.integers(1, 80),
+    ties=st.sampled_from([0.0, 0.5]),
 )
 def test_a_batch_holds_what_the_log_says(
-    lengths: list[int], organization: str, seed: int, max_events: int
+    lengths: list[int], organization: str, seed: int, max_events: int, ties: float
 ) -> None:
-    store = make_store(tuple(lengths), seed=seed)
+    store = make_store(tuple(lengths), seed=seed, ties=ties)
     batcher = make_batcher(store, organization, max_events)
     samples = batcher.samples
     seen = []
@@ -81,24 +82,24 @@ def _check_sample(store: MemoryStore, batch: Batch, place: int, first: int) -> N
         row = int(batch.rows[i])
         opening = int(store.request_offsets[request[row]])
         prefix = int(batch.prefix[i])
-        # No event of the candidate's own request, and none after it.
-        assert first + prefix == opening <= row
+        # No event of the candidate's own request or of its moment, and none after it.
+        own = np.flatnonzero(store.column("user") == store.column("user")[row])
+        assert first + prefix == own[time[own] >= time[opening]][0] <= row
         assert 0 <= prefix <= end - begin
-        assert (batch.history.time[begin : begin + prefix] <= batch.candidates.time[i]).all()
+        assert (batch.history.time[begin : begin + prefix] < batch.candidates.time[i]).all()
         # A server knows when the request came, not when its fifth card was looked at.
         assert batch.candidates.time[i] == time[opening] - time[first]
         assert batch.candidates.item[i] == store.column("item")[row]
-        assert batch.candidates.request[i] == request[row] - request[first]
+        starts = [int(store.request_offsets[r]) for r in np.unique(request[own])]
+        now = next(start for start in starts if time[start] == time[opening])
+        assert batch.candidates.request[i] == request[now] - request[first]
         assert batch.candidates.context[i, 0] == store.column("context.surface")[row]
         assert batch.candidates.user[i] == store.column("user")[row]
         assert batch.labels[i, 0] == store.column("task.click")[row]
         assert batch.labels[i, 1] == store.column("task.dwell")[row]
-        is_first = opening == store.user_offsets[store.column("user")[row]]
-        assert bool(batch.candidates.gap[i] == -1) == bool(is_first)
-        if not is_first:
-            before = int(store.request_offsets[request[row] - 1])
-            expected = np.float32(time[opening] - time[before])
-            assert batch.candidates.gap[i] == pytest.approx(expected)
+        earlier = [start for start in starts if time[start] < time[opening]]
+        expected = time[opening] - time[earlier[-1]] if earlier else -1
+        assert batch.candidates.gap[i] == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("organization", NAMES)

@@ -28,7 +28,8 @@ def logs(draw: st.DrawFn) -> tuple[MemoryStore, NDArray[np.bool_]]:
     """A random log and a random choice of its events: all, whole requests, or any."""
     lengths = draw(st.lists(st.integers(1, 30), min_size=1, max_size=5))
     seed = draw(st.integers(0, 10_000))
-    store = make_store(tuple(lengths), per_request=draw(st.integers(1, 6)), seed=seed)
+    ties = draw(st.sampled_from([0.0, 0.3, 0.9]))
+    store = make_store(tuple(lengths), per_request=draw(st.integers(1, 6)), seed=seed, ties=ties)
     random = np.random.default_rng(seed)
     kind = draw(st.sampled_from(["all", "requests", "events", "none"]))
     events = sum(lengths)
@@ -49,6 +50,13 @@ configs = st.builds(
 )
 
 
+def seen_by(store: MemoryStore, row: int) -> list[int]:
+    """All that a server knows of the user when the request of ``row`` comes, event by event."""
+    user, time, request = (store.column(name) for name in ("user", "timestamp", "request"))
+    asked = time[request == request[row]].min()
+    return [i for i in range(len(user)) if user[i] == user[row] and time[i] < asked]
+
+
 def rows_of(samples: Samples) -> NDArray[np.int64]:
     ranges = [np.arange(a, b) for a, b in zip(samples.start, samples.stop, strict=True)]
     return np.concatenate([*ranges, np.zeros(0, np.int64)])
@@ -66,21 +74,22 @@ def test_every_chosen_event_is_a_candidate_exactly_once(
 
 @EXAMPLES
 @given(logs(), configs)
-def test_history_is_the_users_events_right_before_the_last_request(
+def test_history_is_the_users_events_before_the_last_request(
     log: tuple[MemoryStore, NDArray[np.bool_]], config: SampleConfig
 ) -> None:
     store, chosen = log
     samples = build_samples(store, chosen, config)
-    user, request = store.column("user"), store.column("request")
+    user = store.column("user")
     for first, last, start, stop in zip(
         samples.history_start, samples.history_stop, samples.start, samples.stop, strict=True
     ):
         assert len(set(user[first:stop])) == 1
-        assert last == store.request_offsets[request[stop - 1]]
-        opening = store.request_offsets[request[start]]
-        available = opening - store.user_offsets[user[start]]
-        # The newest events, not the oldest: the range ends where the first request begins.
-        assert opening - first == min(config.history, available)
+        known = seen_by(store, stop - 1)
+        assert last == first or last - 1 == known[-1]
+        # The newest events, not the oldest, of all that the first request sees.
+        newest = seen_by(store, start)[-config.history :]
+        assert list(range(first, last))[: len(newest)] == newest
+        assert len(newest) == 0 or first == newest[0]
 
 
 @EXAMPLES
@@ -90,9 +99,6 @@ def test_samples_stay_below_the_bound_that_models_are_built_for(
 ) -> None:
     store, chosen = log
     samples = build_samples(store, chosen, config)
-    request = store.column("request")
-    if not np.array_equal(chosen, np.isin(request, request[chosen])):
-        return  # no split but leave-one-out cuts a request, and that one has runs of one event
     assert ((samples.history_stop - samples.history_start) <= config.longest_history).all()
 
 
@@ -148,19 +154,17 @@ def test_nothing_is_seen_of_a_request_or_of_what_came_later(
     if not chosen.any():
         return
     samples = build_samples(store, chosen, config)
-    time, request, user = (store.column(name) for name in ("timestamp", "request", "user"))
+    request, user = store.column("request"), store.column("user")
     batch = Batcher(store, samples, ("click",), 10**9).batch(np.arange(len(samples)))
     sample = np.repeat(np.arange(len(samples)), batch.candidate_lengths.numpy())
     for row, prefix, s in zip(batch.rows.tolist(), batch.prefix.tolist(), sample, strict=True):
         seen = np.arange(samples.history_start[s], samples.history_start[s] + prefix)
-        own = np.flatnonzero(request == request[row])
         assert (request[seen] < request[row]).all()
-        assert (time[seen] < time[own[0]]).all()
         assert (user[seen] == user[row]).all()
-        # The newest: nothing lies between what is seen and the request.
-        assert not len(seen) or seen[-1] == own[0] - 1
-        available = int(own[0] - np.flatnonzero(user == user[row])[0])
-        assert len(seen) >= min(config.history, available)
+        # The newest of what may be seen, without a hole, and no more than that.
+        known = seen_by(store, row)
+        assert seen.tolist() == known[len(known) - len(seen) :]
+        assert len(seen) >= min(config.history, len(known))
 
 
 @EXAMPLES
@@ -189,3 +193,30 @@ def test_blocks_do_not_matter(
     pieces = build_samples(store, chosen, config)
     for column in ("history_start", "history_stop", "start", "stop"):
         assert np.array_equal(getattr(whole, column), getattr(pieces, column))
+
+
+def test_requests_of_one_moment_do_not_see_each_other() -> None:
+    """Requests 0 | 1 2 | 3 | 4 at 0, 5 5 and 9, 9 and 9 and 12 seconds; 2 lasts until 3 begins."""
+    store = make_store((7,), per_request=1)
+    store._columns["timestamp"] = 1e9 + np.array([0.0, 5, 5, 9, 9, 9, 12])
+    store._columns["request"] = np.array([0, 1, 2, 2, 3, 4, 5], np.uint32)
+    counts = store.manifest.counts.model_copy(update={"requests": 6})
+    manifest = store.manifest.model_copy(update={"counts": counts})
+    store = MemoryStore(manifest, store._columns, store.users, store.items)
+    for organization in sorted(ORGANIZATIONS):
+        config = SampleConfig(organization=organization)
+        samples = build_samples(store, np.ones(7, bool), config)
+        batch = Batcher(store, samples, ("click",), 100).batch(np.arange(len(samples)))
+        assert batch.prefix.tolist() == [0, 1, 1, 1, 3, 3, 6], organization
+        # Of the request too, they know what the first of the moment knows.
+        assert batch.candidates.request.tolist() == [0, 1, 1, 1, 3, 3, 5], organization
+        assert batch.candidates.gap.tolist() == [-1, 5, 5, 5, 4, 4, 3], organization
+        assert batch.candidates.time.tolist() == [0, 5, 5, 5, 9, 9, 12], organization
+
+
+def test_a_moment_of_many_requests_is_cut_into_windows() -> None:
+    store = make_store((60,), per_request=1, ties=1.0)
+    config = SampleConfig(organization="packed", history=8, window=10, candidates=10)
+    samples = build_samples(store, np.ones(60, bool), config)
+    assert (samples.stop - samples.start).tolist() == [10] * 6
+    assert (samples.history_stop == 0).all()

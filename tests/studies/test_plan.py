@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from genrank_cli.errors import GenrankError
 from genrank_cli.studies.plan import plan_rows
 from genrank_cli.studies.study import list_studies, load_study
+from tests.data.own import CARD, write_own
 from tests.factory import make_store
 from tests.studies.cases import rows, small, study
 
@@ -121,3 +123,8 @@ def test_a_variants_own_change_stays_its_own() -> None:
     assert set(organizations.values()) == {"packed"}
     assert [row.config.training.clip for row in planned] == [1.0, 3.0, 1.0, 1.0, 1.0]
     assert common == small()
+
+
+def test_a_cards_file_stands_for_its_dataset(tmp_path: Path) -> None:
+    file = write_own(tmp_path, card=CARD) / "own.toml"
+    assert {row.config.data.dataset for row in plan_rows(study(), str(file), "tiny")} == {"own"}

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
-from genrank_cli.data.build import build_store
+from genrank_cli.data.build import build_store, ensure_store
 from genrank_cli.data.card import Card, load_card
+from genrank_cli.data.splits import Part, assign_split
 from genrank_cli.errors import GenrankError
+from genrank_cli.models.config import RatesConfig
+from genrank_cli.models.rates import predict_rates
 from genrank_cli.training.config import overlaid
-from genrank_cli.training.evaluate import evaluate_run
+from genrank_cli.training.evaluate import _chosen, evaluate_run
+from genrank_cli.training.prepare import prepare
 from genrank_cli.training.run import Cell, Record, run_cell
 from tests.training.small import CPU, small_config
 
@@ -86,4 +93,62 @@ def test_other_data_is_refused(tmp_path: Path, records: dict[str, Record]) -> No
     (folder / "config.json").write_text(json.dumps(tree))
     with pytest.raises(GenrankError, match="trained on other data") as caught:
         evaluate_run(folder, device="cpu")
+    assert caught.value.exit_code == 5
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_what_the_run_was_trained_on_is_left_out_and_counted(
+    model: str, records: dict[str, Record], caplog: pytest.LogCaptureFixture
+) -> None:
+    store = ensure_store("small")
+    split = store.manifest.split
+    fitted = assign_split(store, split) == Part.TRAIN
+    other = assign_split(store, split.named("user")) == Part.TEST
+    both = int((fitted & other).sum())
+    assert 0 < both < other.sum()
+    with caplog.at_level(logging.WARNING):
+        found, table = evaluate_run(
+            Path(records[model]["folder"]), settings=[{"data": {"split": "user"}}], device="cpu"
+        )
+    assert table["row"].to_list() == np.flatnonzero(other & ~fitted).tolist()
+    assert (found["events"], found["left_out"], found["trained_on"]) == (len(table), both, 0)
+    assert f"{both:,} of {other.sum():,} events of the test part" in caplog.text
+
+
+def test_rates_stay_those_of_the_training_events(records: dict[str, Record]) -> None:
+    store = ensure_store("small")
+    _, table = evaluate_run(
+        Path(records["rates"]["folder"]), settings=[{"data": {"split": "user"}}], device="cpu"
+    )
+    expected = predict_rates(
+        RatesConfig(),
+        (store.column("user"), store.column("item")),
+        store.column("task.click").astype(float),
+        assign_split(store, store.manifest.split) == Part.TRAIN,
+        table["row"].to_numpy(),
+        "binary",
+    )
+    assert table["score.click"].to_numpy() == pytest.approx(expected, abs=1e-6)
+
+
+def test_training_events_are_scored_only_when_they_are_asked_for(
+    records: dict[str, Record], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Path(records["rates"]["folder"])
+    found, table = evaluate_run(folder, part="train", device="cpu")
+    assert found["trained_on"] == found["events"] == len(table) > 0
+    assert "were trained on by this run; they are scored" in caplog.text
+    own = evaluate_run(folder, device="cpu")[0]
+    assert (own["trained_on"], own["left_out"]) == (0, 0)
+    assert own["events"] > 0
+
+
+def test_a_part_of_training_events_only_is_refused(records: dict[str, Record]) -> None:
+    store = ensure_store("small")
+    prepared = prepare(store, overlaid(small_config("rates"), {"data": {"dataset": "small"}}))
+    trained = replace(prepared, fitted=prepared.part != Part.TRAIN)
+    with pytest.raises(
+        GenrankError, match=r"test part .* trained on by this run: nothing"
+    ) as caught:
+        _chosen(trained, "test")
     assert caught.value.exit_code == 5

@@ -2,10 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from genrank_cli.data.split_spec import SplitSpec
+    from genrank_cli.data.store import Store
 
 NameArgument = Annotated[
     str, typer.Argument(metavar="NAME", help="A built dataset; see: genrank data list.")
 ]
+StoreSplitOption = Annotated[
+    str | None,
+    typer.Option("--split", metavar="NAME", help="Look at this split, not the store's own."),
+]
+
+
+def open_split(name: str, split: str | None) -> tuple[Store, SplitSpec]:
+    """The built store ``name``, and its split ``split``, by default its card's."""
+    from genrank_cli.data.store import Store
+    from genrank_cli.paths import store_path
+
+    store = Store.open(store_path(name))
+    own = store.manifest.split
+    return store, own.named(split) if split else own

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
-
-from genrank_cli.cli.data.arguments import NameArgument
+from genrank_cli.cli.data.arguments import NameArgument, StoreSplitOption, open_split
 from genrank_cli.cli.options import FormatOption, JsonOption, OutputOption
 from genrank_cli.cli.output import Format, check_output, emit, say, wants_json
 
@@ -28,10 +26,7 @@ EPILOG = (
 
 def audit(
     name: NameArgument,
-    split: Annotated[
-        str | None,
-        typer.Option("--split", metavar="NAME", help="Examine this split, not the store's own."),
-    ] = None,
+    split: StoreSplitOption = None,
     format: FormatOption = Format.AUTO,
     output: OutputOption = None,
     json: JsonOption = False,
@@ -39,12 +34,8 @@ def audit(
     """Examine a split: what it leaks, how cold its users and items are, whether labels drift."""
     check_output(output)
     from genrank_cli.data.audit import audit as examine
-    from genrank_cli.data.store import Store
-    from genrank_cli.paths import store_path
 
-    store = Store.open(store_path(name))
-    spec = store.manifest.split.named(split) if split else None
-    found = examine(store, spec)
+    found = examine(*open_split(name, split))
     result = found.record() if wants_json(format, output, json) else _table(found)
     emit(result, format, output, json)
     leaks = found.record()["leaks"]

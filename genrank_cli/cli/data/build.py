@@ -17,7 +17,7 @@ from genrank_cli.cli.options import (
     ShowConfigOption,
     parse_overrides,
 )
-from genrank_cli.cli.output import Format, check_output, emit, say
+from genrank_cli.cli.output import Format, check_output, emit, say, wants_json
 from genrank_cli.cli.progress import progress
 
 if TYPE_CHECKING:
@@ -68,6 +68,7 @@ def build(
         emit(card.model_dump(mode="json"), format, output, json)
         return
     from genrank_cli.data.build import build_store
+    from genrank_cli.report.table import Kind, record_table
 
     with progress() as shown:
         report = TaskReport(shown)
@@ -84,7 +85,8 @@ def build(
     }
     if not built.fresh:
         say("already built from the same card and files; --force builds it again")
-    emit(result, format, output, json)
+    as_json = wants_json(format, output, json)
+    emit(result if as_json else record_table(result, kind=Kind.FIGURE), format, output, json)
     say(f"{built.store.path} · next: genrank data describe {manifest.name}")
 
 

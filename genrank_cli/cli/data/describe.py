@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import typer
-
-from genrank_cli.cli.data.arguments import NameArgument
+from genrank_cli.cli.data.arguments import NameArgument, StoreSplitOption, open_split
 from genrank_cli.cli.options import FormatOption, JsonOption, OutputOption
-from genrank_cli.cli.output import Format, check_output, emit, say
+from genrank_cli.cli.output import Format, check_output, emit, say, wants_json
 
 EPILOG = (
     "\b\n"
@@ -20,10 +16,7 @@ EPILOG = (
 
 def describe(
     name: NameArgument,
-    split: Annotated[
-        str | None,
-        typer.Option("--split", metavar="NAME", help="Describe this split, not the store's own."),
-    ] = None,
+    split: StoreSplitOption = None,
     format: FormatOption = Format.AUTO,
     output: OutputOption = None,
     json: JsonOption = False,
@@ -31,10 +24,9 @@ def describe(
     """Print sizes, rates, lengths, and the parts of the split with what they let through."""
     check_output(output)
     from genrank_cli.data.describe import describe as figures
-    from genrank_cli.data.store import Store
-    from genrank_cli.paths import store_path
+    from genrank_cli.report.table import Kind, record_table
 
-    store = Store.open(store_path(name))
-    spec = store.manifest.split.named(split) if split else None
-    emit(figures(store, spec), format, output, json)
+    found = figures(*open_split(name, split))
+    as_json = wants_json(format, output, json)
+    emit(found if as_json else record_table(found, kind=Kind.FIGURE), format, output, json)
     say("next: genrank data validate " + name)

@@ -39,6 +39,10 @@ def init(
         Path | None,
         typer.Option("--output", "-o", metavar="FILE", help="The card; default NAME.toml."),
     ] = None,
+    separator: Annotated[
+        str | None,
+        typer.Option("--separator", metavar="CHAR", help="Between fields, as ; or tab."),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a card that is there.")] = False,
     format: FormatOption = Format.AUTO,
     json: JsonOption = False,
@@ -55,9 +59,13 @@ def init(
     card = output or Path(f"{chosen}.toml")
     if card != STDOUT and card.exists() and not force:
         raise GenrankError(f"{card} is there already", "replace it with --force, or choose -o FILE")
-    drafted = draft_card(files, chosen, card.parent, {"users": users, "items": items})
-    for key in drafted.missing:
-        say(f"TODO: no column looks like the {key}: fill it in on the card")
+    if separator is not None and len(separator) != 1 and separator not in ("tab", "\\t"):
+        raise GenrankError(f"--separator {separator!r} is not one character", "write ; or tab")
+    sides = {"users": users, "items": items}
+    drafted = draft_card(files, chosen, card.parent, sides, separator)
+    for key, reason in drafted.missing.items():
+        why = f" ({reason})" if reason else ""
+        say(f"TODO: no column looks like the {key}{why}: fill it in on the card")
     if card == STDOUT:
         write_stdout(drafted.text)
         return

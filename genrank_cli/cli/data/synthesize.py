@@ -71,10 +71,12 @@ def _shape(events: float, given: dict[str, Any]) -> Shape:
     from pydantic import ValidationError
 
     from genrank_cli.data.card import problems
-    from genrank_cli.simulate.kuairand import Shape
+    from genrank_cli.simulate.kuairand import FEWEST, Shape
 
     if not events.is_integer():
         raise GenrankError(f"--events {events:g} is not a whole number", "write 1e8 or 1000000")
+    if not events >= FEWEST:
+        raise GenrankError(f"--events {events:g} is fewer than {FEWEST:,}", "write 1e8 or 1000000")
     try:
         return Shape.of_events(
             int(events), **{name: value for name, value in given.items() if value is not None}

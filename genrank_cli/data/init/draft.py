@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from genrank_cli.data.card import FileSpec, list_cards
+from genrank_cli.data.card import list_cards
 from genrank_cli.data.init.guess import Guess, guess
-from genrank_cli.data.init.look import Look, look
+from genrank_cli.data.init.look import Look, file_spec, look
+from genrank_cli.data.init.reasons import todo
 from genrank_cli.data.init.text import Side, card_text
 from genrank_cli.errors import GenrankError, data_error
 from genrank_cli.report.table import Column, Kind, Table, Value
@@ -36,10 +37,9 @@ class Draft:
     guesses: tuple[Guess, ...]
 
     @property
-    def missing(self) -> list[str]:
-        """Keys that the user must fill in."""
-        roles = {guess.role for guess in self.guesses}
-        return [key for key in ("user", "item", "timestamp", "action") if key not in roles]
+    def missing(self) -> dict[str, str]:
+        """Keys that the user must fill in, and what is in the way of a guess, where it is known."""
+        return todo(self.look, list(self.guesses))
 
     def table(self) -> Table:
         """What was seen in each column, and what it was taken as."""
@@ -49,17 +49,22 @@ class Draft:
 
 
 def draft_card(
-    files: Sequence[Path], name: str, folder: Path, sides: Mapping[str, Path | None]
+    files: Sequence[Path],
+    name: str,
+    folder: Path,
+    sides: Mapping[str, Path | None],
+    separator: str | None = None,
 ) -> Draft:
     """Draft the card ``name``, which will lie in ``folder``, for the log in ``files``.
 
-    ``sides``: files of ``users`` and ``items``. Raises `GenrankError` (5) for a file that cannot
-    be read.
+    ``sides``: files of ``users`` and ``items``. ``separator``: what stands between the fields of
+    the text files, if it is not what their suffix says. Raises `GenrankError` (5) for a file that
+    cannot be read.
     """
-    found = look(list(files), FileSpec(path=str(files[0])))
+    found = look(list(files), file_spec(files[0], separator))
     guesses = guess(found)
     tables = {
-        key: _side(key.removesuffix("s"), file, guesses, folder)
+        key: _side(key.removesuffix("s"), file, guesses, folder, separator)
         for key, file in sides.items()
         if file is not None
     }
@@ -72,7 +77,8 @@ def check_files(files: Sequence[Path]) -> None:
     """Raise `GenrankError` (5) for the first file that is not there."""
     for file in files:
         if not file.is_file():
-            raise data_error(f"{file}: no such file", "name a CSV, TSV or Parquet file")
+            what = "is a folder" if file.is_dir() else "no such file"
+            raise data_error(f"{file}: {what}", "name CSV, TSV or Parquet files: DIR/*.csv")
 
 
 def dataset_name(given: str | None, file: Path) -> str:
@@ -90,8 +96,8 @@ def dataset_name(given: str | None, file: Path) -> str:
     return name
 
 
-def _side(key: str, file: Path, guesses: list[Guess], folder: Path) -> Side:
-    found = look([file], FileSpec(path=str(file)))
+def _side(key: str, file: Path, guesses: list[Guess], folder: Path, separator: str | None) -> Side:
+    found = look([file], file_spec(file, separator))
     names = [seen.name for seen in found.columns]
     wanted = next((guess.seen.name for guess in guesses if guess.role == key), None)
     own = next((guess.seen.name for guess in guess_ids(found, key)), None)

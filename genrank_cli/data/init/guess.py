@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+
+import polars as pl
 
 from genrank_cli.data.init.look import Look, Seen
 from genrank_cli.data.sources.moment import EARLIEST, LATEST, SCALES, UNITS
 
 CATEGORIES = 1000  # a text column with more values is no context
+USUAL = 0.9  # share of the times that must fit a unit, for the others to be mistakes
 WHOLE_CATEGORIES = 50  # the same for integers: more values are a quantity
 YES = ("true", "yes", "y", "t")
 NO = ("false", "no", "n", "f")
@@ -61,16 +64,23 @@ def guess(look: Look) -> list[Guess]:
     """A guess for every column, in the order of the file."""
     user = _best(look.columns, _USER)
     item = _best((seen for seen in look.columns if seen is not user), _ITEM)
-    time = _best_time([seen for seen in look.columns if seen not in (user, item)])
+    time = _best_time([seen for seen in look.columns if seen not in (user, item)], look)
     found = []
     for seen in look.columns:
         if seen is user or seen is item:
-            found.append(Guess(seen, "user" if seen is user else "item", seen.name))
+            found.append(_id_guess(seen, "user" if seen is user else "item"))
         elif seen is time:
-            found.append(Guess(seen, "timestamp", *_time_value(seen)))
+            found.append(Guess(seen, "timestamp", *_time_value(seen, look)))
         else:
             found += _kinds_of_event(seen) or [_other(seen, look.rows)]
     return found
+
+
+def named(seen: Seen, role: str) -> bool:
+    """Whether the column's name points to the user, item, timestamp or an action."""
+    if role in ("user", "item"):
+        return _named(seen, _USER if role == "user" else _ITEM) > 0
+    return bool(re.search(_TIME if role == "timestamp" else _LABEL, plain(seen.name)))
 
 
 def plain(name: str) -> str:
@@ -101,9 +111,13 @@ def _best(columns: Iterable[Seen], pattern: str) -> Seen | None:
 
 
 def _clarity(seen: Seen, pattern: str) -> int:
-    name = plain(seen.name)
     if seen.kind not in ("integer", "text", "number") or seen.distinct < 2 or seen.missing:
         return 0
+    return _named(seen, pattern)
+
+
+def _named(seen: Seen, pattern: str) -> int:
+    name = plain(seen.name)
     if re.fullmatch(pattern + _ID.rstrip("?"), name):
         return 3
     if re.fullmatch(pattern, name):
@@ -111,22 +125,49 @@ def _clarity(seen: Seen, pattern: str) -> int:
     return 1 if re.search(rf"(^|_){pattern}_(id|uuid|hash|key)$", name) else 0
 
 
-def _best_time(columns: list[Seen]) -> Seen | None:
-    named = [seen for seen in columns if re.search(_TIME, plain(seen.name)) and not seen.missing]
+def _id_guess(seen: Seen, role: str) -> Guess:
+    """Whole numbers that int64 does not hold, such as unsigned hashes, are names."""
+    bound = max(abs(seen.low or 0), abs(seen.high or 0))
+    if bound >= (2.0**63 if seen.kind == "integer" else 1e18):
+        note = "too large for a whole number: kept as text"
+        return Guess(seen, role, {"column": seen.name, "type": "text"}, note)
+    return Guess(seen, role, seen.name)
+
+
+def _best_time(columns: list[Seen], look: Look) -> Seen | None:
+    names = [seen for seen in columns if named(seen, "timestamp") and not seen.missing]
     tests: tuple[Callable[[Seen], bool], ...] = (
-        lambda seen: seen in named and time_unit(seen) is not None,
+        lambda seen: seen in names and time_unit(seen) is not None,
         lambda seen: seen.kind == "date" and not seen.missing,
         lambda seen: time_unit(seen) is not None and not seen.missing,
-        lambda seen: seen in named and seen.kind == "integer" and (seen.low or 0) >= 0,
+        lambda seen: seen in names and _usual_unit(seen, look) is not None,
+        lambda seen: seen in names and seen.kind == "integer" and (seen.low or 0) >= 0,
     )
     found = (seen for test in tests for seen in columns if test(seen))
     return next(found, None)
 
 
-def _time_value(seen: Seen) -> tuple[str | dict[str, object], str]:
+def _usual_unit(seen: Seen, look: Look) -> tuple[str, int] | None:
+    """The unit of nearly all values, where there is one, and the first row that does not fit."""
+    if seen.kind not in ("integer", "number"):
+        return None
+    values = look.frame[seen.name].cast(pl.Float64, strict=False).to_numpy()
+    for unit, scale in SCALES.items():
+        fits = (values >= EARLIEST * scale) & (values <= LATEST * scale)
+        if USUAL <= fits.mean() < 1:
+            return unit, int(fits.argmin())
+    return None
+
+
+def _time_value(seen: Seen, look: Look) -> tuple[str | dict[str, object], str]:
     if seen.kind == "date":
         return {"column": seen.name, "unit": "iso"}, "dates; without a zone they are UTC"
     unit = time_unit(seen)
+    if unit is None and (usual := _usual_unit(seen, look)):
+        unit, row = usual
+        value = look.frame[seen.name][row]
+        note = f"{UNITS[unit]}, but not in row {row + 1:,}: {value}. Correct the file"
+        return {"column": seen.name, "unit": unit}, note
     if unit is None:
         note = "not between 1990 and 2100 in any unit: taken as seconds from some start"
         return {"column": seen.name, "unit": "s", "relative": True}, note
@@ -157,6 +198,8 @@ def _other(seen: Seen, rows: int) -> Guess:
         return Guess(seen, "", note="one value only")
     if (test := _zero_one(seen)) is not None:
         return _flag(seen, name, test)
+    if seen.missing and re.search(_LABEL, name) and _zero_one(replace(seen, missing=0.0)):
+        return Guess(seen, "", note="a label? Some cells are empty, and a label is never missing")
     if re.fullmatch(_REQUEST, name) and not seen.missing and seen.distinct > 1:
         return Guess(seen, "request", seen.name)
     if re.search(_RATING, name) and seen.low is not None and seen.distinct <= 101:

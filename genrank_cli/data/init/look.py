@@ -8,15 +8,16 @@ from pathlib import Path
 import polars as pl
 
 from genrank_cli.data.card import FileSpec
-from genrank_cli.data.sources.cells import Text
+from genrank_cli.data.sources.cells import Text, short
 from genrank_cli.data.sources.lines import READ_ERRORS, unreadable
 from genrank_cli.data.sources.moment import Moment
-from genrank_cli.data.sources.tablefile import TableFile, open_table
+from genrank_cli.data.sources.tablefile import PARQUET, SEPARATORS, TableFile, open_table
 from genrank_cli.errors import data_error
 
 ROWS = 1_000_000  # rows looked at
 CELLS = 50_000_000  # and cells, of very wide files
 SHOWN = 20  # a column with at most so many values has them listed
+EXACT = 2.0**53  # larger integers are not all different as floats
 _INTEGER = r"^-?(0|[1-9][0-9]{0,17})$"  # 007 is a name, not a number
 _NUMBER = r"^[+-]?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 
@@ -63,16 +64,52 @@ class Look:
 
 
 def look(paths: list[Path], spec: FileSpec) -> Look:
-    """Look at the first rows of a table; raises `GenrankError` (5) where it cannot be read."""
+    """Look at the first rows of a table; raises `GenrankError` (5) where it cannot be read.
+
+    So it does for a blank line between others, and where the separator is another one.
+    """
     table = open_table(paths, spec)
+    _check_separator(table)
     limit = max(1, min(ROWS, CELLS // len(table.names)))
     frame = _head(table, limit + 1)
     if frame.is_empty():
         raise data_error(f"{paths[0]} has columns but no rows", "name a file with events")
     complete = len(frame) <= limit
     frame = frame.head(limit)
+    _check_blank(table, frame)
     columns = tuple(_seen(frame[name], table.layout is not None) for name in table.names)
     return Look(table, columns, len(frame), complete, frame)
+
+
+def file_spec(path: Path, separator: str | None) -> FileSpec:
+    """The file as on a card; ``separator`` (or ``tab``) is for text, where the suffix misleads."""
+    if separator is None or path.suffix.lower() in PARQUET:
+        return FileSpec(path=str(path))
+    return FileSpec(path=str(path), separator="\t" if separator in ("tab", "\\t") else separator)
+
+
+def _check_separator(table: TableFile) -> None:
+    """One column whose name holds what could stand between several."""
+    layout, name = table.layout, table.names[0]
+    others = [mark for mark in (";", "|", *SEPARATORS.values()) if mark in name]
+    if layout is None or len(table.names) > 1 or not others:
+        return
+    shown = "tab" if others[0] == "\t" else others[0]
+    message = f"{table.paths[0]}, line 1: one column only, {short(name)}"
+    toml = "\\t" if others[0] == "\t" else others[0]
+    raise data_error(
+        f"{message}; {shown!r} seems to separate the fields, not {layout.separator!r}",
+        f'give --separator "{shown}"; on a card it is separator = "{toml}" in [files.events]',
+    )
+
+
+def _check_blank(table: TableFile, frame: pl.DataFrame) -> None:
+    """A blank line would be a row without anything, and no column would be complete."""
+    if table.layout is None or not frame.select(pl.all_horizontal(pl.all().is_null())).sum().item():
+        return
+    problem = table.scan([Text(name) for name in table.names]).problem()
+    if problem is not None:
+        raise problem
 
 
 def _head(table: TableFile, rows: int) -> pl.DataFrame:
@@ -83,8 +120,9 @@ def _head(table: TableFile, rows: int) -> pl.DataFrame:
         except READ_ERRORS as error:
             raise unreadable(table.paths, error) from error
     text = table.scan([Text(name) for name in table.names])
-    head = text.frame.drop("refused").head(rows)
-    return replace(text, frame=head.with_columns(refused=pl.lit(False))).checked()
+    head = text.frame.drop("refused", "doubtful").head(rows)
+    unmarked = head.with_columns(refused=pl.lit(False), doubtful=pl.lit(False))
+    return replace(text, frame=unmarked).checked()
 
 
 def _seen(raw: pl.Series, is_text: bool) -> Seen:
@@ -94,11 +132,12 @@ def _seen(raw: pl.Series, is_text: bool) -> Seen:
     kind = _kind(values)
     if kind in ("list", "other"):
         return Seen(name, kind, 0, values.null_count() / len(values))
-    present = values.drop_nulls()
+    raw = present = values.drop_nulls()
     if kind in ("integer", "number"):
         present = present.cast(pl.Float64, strict=False).drop_nulls().drop_nans()
     missing = 1 - len(present) / len(values)
-    distinct = present.n_unique()
+    large = present.dtype == pl.Float64 and bool((present.abs() > EXACT).any())
+    distinct = (raw if large else present).n_unique()
     shown = present.unique().sort().head(SHOWN) if distinct <= SHOWN else present.head(0)
     if kind == "date" and len(present):
         shown = pl.Series([present.min(), present.max()])

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from genrank_cli.data.init.guess import Guess, key_of
 from genrank_cli.data.init.look import Look, Seen
 from genrank_cli.data.mapping import TODO
+from genrank_cli.data.sources.tablefile import suffix_separator
 
 _MAIN = ("click", "long_view", "like")
 
@@ -28,7 +29,7 @@ def card_text(
     """A card for the log of ``guesses``; ``sides`` may have ``users`` and ``items``."""
     blocks = [
         _head(name, look),
-        _files(paths, sides),
+        _files(paths, look, sides),
         _columns(guesses),
         *(_side(key, side) for key, side in sides.items()),
         _requests(look, guesses),
@@ -72,16 +73,25 @@ source = "table"
 """
 
 
-def _files(paths: list[str], sides: Mapping[str, Side]) -> str:
+def _files(paths: list[str], look: Look, sides: Mapping[str, Side]) -> str:
     if len(paths) == 1:
         place = f"path = {quoted(paths[0])}"
         place += '    # a pattern is possible: "logs/*.csv.gz"'
     else:
         place = "paths = [\n" + "".join(f"  {quoted(path)},\n" for path in paths) + "]"
     lines = ["# Paths start at the folder of this card.", "[files.events]", place]
+    lines += _separator(look)
     for key, side in sides.items():
-        lines += ["", f"[files.{key}]", f"path = {quoted(side.path)}"]
+        lines += ["", f"[files.{key}]", f"path = {quoted(side.path)}", *_separator(side.look)]
     return "\n".join(lines)
+
+
+def _separator(look: Look) -> list[str]:
+    """The line of a text file whose suffix does not say what stands between its fields."""
+    layout = look.table.layout
+    if layout is None or layout.separator == suffix_separator(look.table.paths[0]):
+        return []
+    return [f"separator = {quoted(layout.separator)}"]
 
 
 def _columns(guesses: list[Guess]) -> str:

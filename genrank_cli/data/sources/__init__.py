@@ -40,7 +40,9 @@ class RawTables:
     A reader may leave the checking of the raw text to the one pass that the builder makes over
     it: ``refused`` (bool, events) marks a row that may not stand in the file, and ``explain`` is
     called when there is one, or when the text cannot be parsed, with what the parser said. It
-    returns the error that names the first such line and the reason.
+    returns the error that names the first such line and the reason. ``doubtful`` (bool, events)
+    marks a row that a single pass cannot judge: if there is one among events that are good
+    otherwise, ``recheck`` is called once, and the error that it may return ends the build.
     ``quirks``: further counts for the report, such as rows that a reader had to leave out.
     """
 
@@ -49,6 +51,7 @@ class RawTables:
     items: pl.LazyFrame | None = None
     quirks: Mapping[str, int] = field(default_factory=dict)
     explain: Callable[[str], GenrankError] | None = None
+    recheck: Callable[[], GenrankError | None] | None = None
 
 
 class Reader(Protocol):

@@ -65,7 +65,7 @@ def _glob(place: Path, pattern: str) -> list[Path]:
 
 
 def checksums(card: Card, raw_dir: Path, verify: bool = True) -> dict[str, str]:
-    """Path on the card (of a pattern: the file's name) → SHA-256 of the file found.
+    """Path on the card (of several files: their key and path in ``raw_dir``) → SHA-256 found.
 
     Raises `GenrankError` (5) where the card knows another one, unless ``verify`` is off: then it
     is a warning.
@@ -75,7 +75,9 @@ def checksums(card: Card, raw_dir: Path, verify: bool = True) -> dict[str, str]:
         spec = card.files[key]
         for file in files:
             found = _sha256(file)
-            sums[spec.path if len(files) == 1 and spec.path else f"{key}: {file.name}"] = found
+            # Not the name alone: day-1/part-0.csv and day-2/part-0.csv are two files.
+            several = f"{key}: {_relative(file, raw_dir)}"
+            sums[spec.path if len(files) == 1 and spec.path else several] = found
             if spec.sha256 in (None, found):
                 continue
             message = (
@@ -86,6 +88,10 @@ def checksums(card: Card, raw_dir: Path, verify: bool = True) -> dict[str, str]:
                 raise data_error(message, hint)
             log.warning("%s; accepted by --no-verify", message)
     return sums
+
+
+def _relative(file: Path, folder: Path) -> str:
+    return (file.relative_to(folder) if file.is_relative_to(folder) else file).as_posix()
 
 
 def _sha256(file: Path) -> str:

@@ -16,7 +16,6 @@ import polars as pl
 from genrank_cli.data.sources.cells import Column, Number, Text
 from genrank_cli.data.sources.lines import READ_ERRORS
 from genrank_cli.data.sources.scan import Layout, header, scan_text
-from genrank_cli.data.sources.widths import uneven
 
 log = logging.getLogger(__name__)
 
@@ -146,16 +145,17 @@ def _checked(path: Path, columns: Sequence[Column]) -> tuple[pl.LazyFrame, dict[
     special = [_special(column) for column in columns]
     counts = {"cells_empty": _total(empty), "cells_special": _total(special)}
     try:
-        found = scan.frame.select(pl.col("refused").sum(), **counts).collect(engine="streaming")
-        short = uneven(path, len(header(path, _PLAIN)))
+        marks = pl.col("refused", "doubtful").sum()
+        found = scan.frame.select(marks, **counts).collect(engine="streaming")
     except READ_ERRORS as error:
         raise scan.explain(str(error)) from error
     bad = found["refused"].item()
     if bad:
         raise scan.explain(f"{bad:,} bad rows")
-    if short and (problem := scan.problem()):  # else it is only a line end inside quotes
+    if found["doubtful"].item() and (problem := scan.recheck()):
         raise problem
-    return scan.frame.drop("refused"), {name: int(found[name].item()) for name in counts}
+    rows = scan.frame.drop("refused", "doubtful")
+    return rows, {name: int(found[name].item()) for name in counts}
 
 
 def _special(column: Column) -> pl.Expr:

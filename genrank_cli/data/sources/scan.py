@@ -16,6 +16,7 @@ import polars as pl
 
 from genrank_cli.data.sources.cells import Column, short
 from genrank_cli.data.sources.lines import READ_ERRORS, REPAIR, csv_rows, lines, unreadable
+from genrank_cli.data.sources.widths import blank_end, uneven
 from genrank_cli.errors import GenrankError, data_error
 
 NARROW_FIRST = (pl.Float64, pl.Int64, pl.String)
@@ -23,15 +24,17 @@ NARROW_FIRST = (pl.Float64, pl.Int64, pl.String)
 
 @dataclass(frozen=True)
 class Scan:
-    """``frame``: the columns asked for and ``refused`` (bool).
+    """``frame``: the columns asked for, ``refused`` and ``doubtful`` (bool).
 
     ``problem`` looks for the first bad row in a slow pass: the error that names it, None if all
-    rows are good. ``paths``: the files.
+    rows are good. ``recheck`` does so where rows are ``doubtful``: they are good unless their line
+    is too short, which the frame cannot tell. ``paths``: the files.
     """
 
     frame: pl.LazyFrame
     problem: Callable[[], GenrankError | None]
     paths: tuple[Path, ...]
+    recheck: Callable[[], GenrankError | None] = lambda: None
 
     def explain(self, said: str) -> GenrankError:
         """The error that names the first bad row, else one with what a reader ``said``."""
@@ -46,7 +49,9 @@ class Scan:
         bad = int(table["refused"].sum())
         if bad:
             raise self.explain(f"{bad:,} bad rows")
-        return table.drop("refused")
+        if table["doubtful"].any() and (found := self.recheck()):
+            raise found
+        return table.drop("refused", "doubtful")
 
 
 @dataclass(frozen=True)
@@ -89,8 +94,15 @@ def scan_text(paths: Sequence[Path], columns: Sequence[Column], layout: Layout) 
     scan = _scan(paths, columns, names, layout)
     between = [pl.col(name).is_null() for name in _between(names, layout)]
     wanted = dict.fromkeys(column.name for column in columns)
-    frame = scan.select(*wanted, refused=refused(columns, between))
-    return Scan(frame, lambda: _text_problem(paths, columns, names, layout), tuple(paths))
+    frame = scan.select(
+        *wanted, refused=refused(columns, between), doubtful=_doubtful(columns, names)
+    )
+    return Scan(
+        frame,
+        lambda: _text_problem(paths, columns, names, layout),
+        tuple(paths),
+        lambda: _short_row(paths, columns, names, layout),
+    )
 
 
 def cast_frame(
@@ -111,7 +123,8 @@ def cast_frame(
             kept.append((value == cast).fill_null(True))
     names = list(dict.fromkeys(column.name for column in columns))
     marked = scan.select(*names, _kept=pl.all_horizontal(kept)).with_columns(*casts)
-    return marked.select(*names, refused=refused(columns, [pl.col("_kept")]))
+    bad = refused(columns, [pl.col("_kept")])
+    return marked.select(*names, refused=bad, doubtful=pl.lit(False))
 
 
 def refused(columns: Iterable[Column], further: Iterable[pl.Expr] = ()) -> pl.Expr:
@@ -154,7 +167,13 @@ def _scan(
     layout: Layout,
     as_text: bool = False,
 ) -> pl.LazyFrame:
-    """Columns by place: polars would refuse names that a file has twice. Others get other names."""
+    """Columns by place: polars would refuse names that a file has twice. Others get other names.
+
+    Blank lines at the end of a file are left out.
+    """
+    blank = [blank_end(path) for path in paths]
+    if any(blank) and len(paths) > 1:
+        return pl.concat(_scan([path], columns, names, layout, as_text) for path in paths)
     wanted = {column.name for column in columns}
     schema: dict[str, pl.DataType] = {}
     for index, name in enumerate(names):
@@ -162,7 +181,7 @@ def _scan(
         schema |= dict.fromkeys(_gaps(index, layout), pl.String())
         dtype = pl.String() if as_text else read_type(name, columns)
         schema[name if name in wanted else f"?{index}"] = dtype
-    return pl.scan_csv(
+    scan = pl.scan_csv(
         list(paths),
         schema=schema,
         separator=layout.separator[0],
@@ -171,6 +190,17 @@ def _scan(
         quote_char='"' if layout.quoted else None,
         glob=False,
     )
+    if any(blank):  # of one file: its last rows are those that have none so many rows further on
+        scan = scan.filter(pl.col(next(iter(schema))).is_null().shift(-blank[0]).is_not_null())
+    return scan
+
+
+def _doubtful(columns: Sequence[Column], names: list[str]) -> pl.Expr:
+    """Whether the last cell is empty or missing, where the rules do not refuse it anyway."""
+    name, last = names[-1], [column for column in columns if column.name == names[-1]]
+    if any(column.problem("") for column in last):
+        return pl.lit(False)
+    return pl.col(name if last else f"?{len(names) - 1}").is_null()
 
 
 def _gaps(index: int, layout: Layout) -> list[str]:
@@ -201,6 +231,20 @@ def _text_problem(
     return next((error for error in found if error is not None), None)
 
 
+def _short_row(
+    paths: Sequence[Path], columns: Sequence[Column], names: list[str], layout: Layout
+) -> GenrankError | None:
+    """The first row that is too short; slow only for files that seem to have one."""
+    for path in paths:
+        try:
+            suspect = uneven(path, len(names), layout.separator, layout.quoted)
+        except READ_ERRORS as error:
+            return unreadable([path], error)
+        if suspect and (found := _problem_from(path, 0, columns, names, layout)):
+            return found
+    return None
+
+
 def _first_suspect(
     path: Path, columns: Sequence[Column], names: list[str], layout: Layout
 ) -> int | None:
@@ -218,14 +262,22 @@ def _problem_from(
     path: Path, start: int, columns: Sequence[Column], names: list[str], layout: Layout
 ) -> GenrankError | None:
     places = [(column, names.index(column.name)) for column in columns]
+    blank = 0
     try:
         for number, row in itertools.islice(_rows(path, layout), start + layout.header, None):
-            reason = _row_problem(row, len(names), places, layout.separator)
-            if reason:
-                return data_error(f"{path}, line {number}: {reason}", REPAIR)
+            if not any(row) and len(row) < min(2, len(names)):
+                blank = blank or number
+                continue
+            reason = "" if blank else _row_problem(row, len(names), places, layout.separator)
+            if blank or reason:
+                return _bad_line(path, blank or number, reason)
     except GenrankError as error:
         return error
-    return None
+    return _bad_line(path, blank) if blank and not blank_end(path) else None
+
+
+def _bad_line(path: Path, number: int, reason: str = "") -> GenrankError:
+    return data_error(f"{path}, line {number}: {reason or 'a blank line'}", REPAIR)
 
 
 def _row_problem(

@@ -41,7 +41,13 @@ def read(card: Card, raw_dir: Path | None) -> RawTables:
         )
         if side is not None and f"{key}s" in files
     }
-    return RawTables(events.frame, sides.get("user"), sides.get("item"), explain=events.explain)
+    return RawTables(
+        events.frame,
+        sides.get("user"),
+        sides.get("item"),
+        explain=events.explain,
+        recheck=events.recheck,
+    )
 
 
 def _checked(card: Card) -> ColumnMap:
@@ -104,4 +110,17 @@ def _side(
         plan.add_category(f"field.{name}", f"columns.{key}s.fields.{name}", field, several=True)
     for name, column in columns.numbers.items():
         plan.add_number(f"number.{name}", f"columns.{key}s.numbers.{name}", column)
-    return plan.scan().checked().lazy()
+    for name, column in columns.statistics.items():
+        plan.add_number(f"statistic.{name}", f"columns.{key}s.statistics.{name}", column)
+    rows = plan.scan().checked()
+    _check_listed_once(rows[key], key, file)
+    return rows.lazy()
+
+
+def _check_listed_once(ids: pl.Series, key: str, file: TableFile) -> None:
+    again = ids.is_first_distinct().not_().arg_true()
+    if len(again):
+        twice = ids[again[0]]
+        first = int((ids == twice).arg_max() or 0)
+        message = f"{key} {twice} is listed twice; before in {file.place(first)}"
+        raise data_error(f"{file.place(again[0])}: {message}", f"keep one row for each {key}")

@@ -22,12 +22,12 @@ from genrank_cli.data.sources.scan import (
     no_column,
     scan_text,
 )
+from genrank_cli.data.sources.widths import COMPRESSED
 from genrank_cli.errors import GenrankError, data_error
 
 SAMPLE = 10_000  # rows from which the types of a text file's columns are told
 SEPARATORS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
 PARQUET = (".parquet", ".pq")
-COMPRESSED = (".gz", ".zst")
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,17})")  # 007 is a name, not a number
 
 
@@ -58,6 +58,21 @@ class TableFile:
             lambda: self._parquet_problem(columns),
             self.paths,
         )
+
+    def place(self, row: int) -> str:
+        """File and line (Parquet: row) of a row of the table, counted from 0; reads up to it."""
+        for path in self.paths:
+            if self.layout is None:
+                size = pl.scan_parquet(path, glob=False).select(pl.len()).collect().item()
+                if row < size:
+                    return f"{path}, row {row + 1:,}"
+                row -= size
+                continue
+            for index, (line, _) in enumerate(csv_rows(path, self.layout.separator)):
+                if row + self.layout.header == index:
+                    return f"{path}, line {line}"
+            row -= index + 1 - self.layout.header
+        raise IndexError(row)
 
     def _check_type(self, column: Column) -> None:
         found = self.types.get(column.name)
@@ -103,14 +118,23 @@ def open_table(paths: Sequence[Path], spec: FileSpec) -> TableFile:
     return TableFile(tuple(paths), layout, types)
 
 
-def _layout(path: Path, spec: FileSpec) -> Layout | None:
+def suffix_separator(path: Path) -> str | None:
+    """What stands between the fields, as the suffix says; None where it does not."""
+    return SEPARATORS.get(_kind(path))
+
+
+def _kind(path: Path) -> str:
     suffixes = [suffix.lower() for suffix in path.suffixes]
     kind = suffixes[-1] if suffixes else ""
     if kind in COMPRESSED:
         kind = suffixes[-2] if len(suffixes) > 1 else ""
-    if kind in PARQUET and kind == suffixes[-1]:
+    return kind
+
+
+def _layout(path: Path, spec: FileSpec) -> Layout | None:
+    if path.suffix.lower() in PARQUET:
         return None
-    separator = spec.separator or SEPARATORS.get(kind)
+    separator = spec.separator or suffix_separator(path)
     if separator is None:
         known = ", ".join((*SEPARATORS, ".parquet"))
         raise data_error(

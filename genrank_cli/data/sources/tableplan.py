@@ -36,9 +36,9 @@ class TablePlan:
     outputs: dict[str, pl.Expr] = field(default_factory=dict)
 
     def scan(self) -> Scan:
-        """The outputs and ``refused``, lazily."""
+        """The outputs, ``refused`` and ``doubtful``, lazily."""
         scan = self.file.scan(self.columns)
-        return replace(scan, frame=scan.frame.select(refused="refused", **self.outputs))
+        return replace(scan, frame=scan.frame.select("refused", "doubtful", **self.outputs))
 
     def add_id(self, output: str, key: str, spec: IdColumn) -> bool:
         """A column that is never empty: whole numbers, or text. Returns whether it is numbers."""
@@ -117,9 +117,12 @@ class TablePlan:
         return found.is_integer() or (self.file.layout is None and found.is_numeric())
 
     def _note(self, spec: IdColumn, key: str) -> str:
-        if self.file.layout is None or spec.type is not None:
+        if spec.type is not None:
             return ""
         remedy = f'{key.rpartition(".")[2]} = {{ column = "{spec.column}", type = "text" }}'
+        if self.file.layout is None:
+            large = self.file.types[spec.column] == pl.UInt64
+            return f"; to keep such ids as text, write {remedy}" if large else ""
         return f", as the first {SAMPLE:,} rows are; if it may be text, write {remedy}"
 
     def _moment(self, spec: TimeColumn) -> Moment:
