@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +22,8 @@ from genrank_cli.data.store import EVENTS, FileRecord, TimeRange
 from genrank_cli.errors import data_error
 
 Columns = dict[str, npt.NDArray[Any]]
+
+WRITERS = 2  # threads that hash and write one block's columns while the next block is sorted
 
 # Seconds. A float64 time of today is exact to a quarter of this: 1.067 − 0.067 is not quite 1.
 CLOCK = 1e-6
@@ -51,17 +55,21 @@ def write_events(stage: Stage, card: Card, folder: Path, report: Report) -> Even
             name: stack.enter_context(ColumnWriter(folder / EVENTS / f"{name}.npy", dtype))
             for name, dtype in _dtypes(stage).items()
         }
+        # Entered last: no thread writes any more when the files are closed.
+        pool = stack.enter_context(ThreadPoolExecutor(WRITERS, "genrank-write"))
+        written: list[Future[None]] = []
         report("sorting events", 0, stage.events)
         for block in stage.blocks():
             rows += len(block.events)
             columns = _columns(block, stage, card.requests, requests)
-            for name, values in columns.items():
-                writers[name].append(values)
+            _finish(written)
+            written = [pool.submit(writers[name].append, c) for name, c in columns.items()]
             requests = int(columns["request"][-1]) + 1
             time.add(columns["timestamp"])
             for name, found in classes.items():
                 found.add(columns[f"task.{name}"])
             report("sorting events", rows, stage.events)
+        _finish(written)
         _check_classes(classes)
         files = {f"{EVENTS}/{name}.npy": writer.close() for name, writer in writers.items()}
     return EventSummary(
@@ -71,6 +79,12 @@ def write_events(stage: Stage, card: Card, folder: Path, report: Report) -> Even
         duplicates=rows - writers["user"].rows,
         time=TimeRange(first=time.low, last=time.high),
     )
+
+
+def _finish(written: Sequence[Future[None]]) -> None:
+    """Wait for a block's columns, and raise what one of them met."""
+    for column in written:
+        column.result()
 
 
 class Range:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from genrank_cli.data.card import Card, FileSpec
 from genrank_cli.errors import data_error
 
 log = logging.getLogger(__name__)
+
+HASHERS = 4  # files hashed at a time
 
 PATTERN = frozenset("*?[")
 
@@ -71,10 +74,14 @@ def checksums(card: Card, raw_dir: Path, verify: bool = True) -> dict[str, str]:
     is a warning.
     """
     sums = {}
-    for key, files in find_all(card, raw_dir).items():
+    all_files = find_all(card, raw_dir)
+    flat = [file for files in all_files.values() for file in files]
+    with ThreadPoolExecutor(HASHERS, "genrank-hash") as pool:
+        hashes = dict(zip(flat, pool.map(_sha256, flat), strict=True))
+    for key, files in all_files.items():
         spec = card.files[key]
         for file in files:
-            found = _sha256(file)
+            found = hashes[file]
             # Not the name alone: day-1/part-0.csv and day-2/part-0.csv are two files.
             several = f"{key}: {_relative(file, raw_dir)}"
             sums[spec.path if len(files) == 1 and spec.path else several] = found
