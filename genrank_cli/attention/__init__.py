@@ -15,7 +15,7 @@ from genrank_cli.attention.blockwise import attend_blockwise
 from genrank_cli.attention.call import ACTIVATIONS, Call
 from genrank_cli.attention.mask import Mask, packed_mask
 from genrank_cli.attention.native.attend import attend_native, supported
-from genrank_cli.attention.native.library import available
+from genrank_cli.attention.native.compiled import available
 from genrank_cli.attention.reference import attend_reference
 from genrank_cli.attention.relative import RelativeBias
 from genrank_cli.errors import GenrankError, unknown_name

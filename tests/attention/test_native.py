@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from genrank_cli.attention import Alibi, Mask, attend, resolve_backend
 from genrank_cli.attention.alibi import AlibiRule
 from genrank_cli.attention.call import Call
-from genrank_cli.attention.native import library
+from genrank_cli.attention.native import compiled
 from genrank_cli.attention.native.attend import _bucket, _edges, _pool, supported
 from genrank_cli.attention.relative import TIME_BUCKETS
 from genrank_cli.errors import GenrankError
@@ -32,7 +32,7 @@ from tests.attention.cases import (
 )
 from tests.attention.test_parity import ACTIVATIONS, MASKS, RAGGED, SHAPES
 
-pytestmark = pytest.mark.skipif(not library.available(), reason="no C++ compiler")
+pytestmark = pytest.mark.skipif(not compiled.available(), reason="no C++ compiler")
 
 #: One block of keys and one tile of rows more or less; more than a panel of rows.
 EDGES: dict[str, Shape] = {
@@ -52,7 +52,9 @@ def threads(request: pytest.FixtureRequest) -> Iterator[int]:
     torch.set_num_threads(before)
 
 
-def exact(case: Any, mask: Mask, bias: str, activation: str, dtype: Any = torch.float32) -> None:
+def assert_exact(
+    case: Any, mask: Mask, bias: str, activation: str, dtype: Any = torch.float32
+) -> None:
     assert_as_exact_as_reference(case, mask, BIASES[bias](), activation, dtype, "native")
 
 
@@ -62,7 +64,7 @@ def exact(case: Any, mask: Mask, bias: str, activation: str, dtype: Any = torch.
 @pytest.mark.parametrize("mask", MASKS)
 def test_every_mask_and_bias(mask: str, bias: str, activation: str, dtype: torch.dtype) -> None:
     case = make_case(RAGGED)
-    exact(case, case.mask(**MASKS[mask]), bias, activation, dtype)
+    assert_exact(case, case.mask(**MASKS[mask]), bias, activation, dtype)
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
@@ -71,7 +73,7 @@ def test_every_mask_and_bias(mask: str, bias: str, activation: str, dtype: torch
 def test_every_shape(shape: str, bias: str, activation: str, threads: int) -> None:
     for mask in ("causal-isolated", "full-visible-window7"):
         case = make_case((SHAPES | EDGES)[shape])
-        exact(case, case.mask(**MASKS[mask]), bias, activation)
+        assert_exact(case, case.mask(**MASKS[mask]), bias, activation)
 
 
 @pytest.mark.parametrize("width", [1, 8, 12, 16, 32, 96, 100])
@@ -82,7 +84,7 @@ def test_every_head_width(width: int) -> None:
     for name in ("q", "k", "v", "grad"):
         shape = (*case.q.shape[:2], width)
         setattr(case, name, torch.randn(shape, generator=random, dtype=torch.float64))
-    exact(case, case.mask(), "alibi", "silu")
+    assert_exact(case, case.mask(), "alibi", "silu")
 
 
 @settings(max_examples=40, deadline=None)
@@ -168,14 +170,14 @@ def _output(case: Any, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> tor
 def test_an_expanded_gradient_and_values_of_another_width() -> None:
     case = make_case(RAGGED, value_width=5)
     case.grad = torch.ones(1, 1, 1, dtype=torch.float64).expand_as(case.v)
-    exact(case, case.mask(), "none", "silu")
+    assert_exact(case, case.mask(), "none", "silu")
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_steep_slopes_underflow_quietly(activation: str) -> None:
     case = make_case([(300, 4)])
     case.q, case.k = case.q * 30, case.k * 30
-    exact(case, case.mask(), "alibi", activation)
+    assert_exact(case, case.mask(), "alibi", activation)
 
 
 def test_time_buckets_end_where_the_formula_says() -> None:
@@ -257,7 +259,7 @@ def test_a_forked_process_makes_threads_of_its_own() -> None:
 def fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Nothing compiled yet, in a cache of the test's own."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    cached = (library.library, library.compiler, library.available)
+    cached = (compiled.kernels, compiled.compiler, compiled.available)
     for function in cached:
         function.cache_clear()
     yield tmp_path / "genrank"
@@ -266,11 +268,11 @@ def fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def test_compiled_once_and_found_again(fresh: Path) -> None:
-    library.library()
+    compiled.kernels()
     (made,) = fresh.iterdir()
     stamp = made.stat().st_mtime_ns
-    library.library.cache_clear()
-    library.library()
+    compiled.kernels.cache_clear()
+    compiled.kernels()
     assert [(path, path.stat().st_mtime_ns) for path in fresh.iterdir()] == [(made, stamp)]
 
 
@@ -282,7 +284,7 @@ def test_no_compiler_and_a_broken_one(
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     with pytest.raises(GenrankError, match="no C\\+\\+ compiler") as caught:
-        library.library()
+        compiled.kernels()
     assert resolve_backend("auto") == "blockwise"
     assert not caplog.records
     assert "blockwise" in (caught.value.hint or "")
@@ -290,10 +292,10 @@ def test_no_compiler_and_a_broken_one(
     broken = tmp_path / "bin" / "c++"
     broken.write_text("#!/bin/sh\necho 'kernel.cpp:1: error: no such flag' >&2\nexit 1\n")
     broken.chmod(0o755)
-    library.compiler.cache_clear()
+    compiled.compiler.cache_clear()
     with pytest.raises(GenrankError, match=r"failed: kernel\.cpp:1: error: no such flag"):
-        library.library()
-    library.available.cache_clear()
+        compiled.kernels()
+    compiled.available.cache_clear()
     assert [resolve_backend("auto") for _ in range(2)] == ["blockwise"] * 2
     assert [record.message for record in caplog.records] == [
         f"attention backend native: {broken} failed: kernel.cpp:1: error: no such flag; "
@@ -305,15 +307,15 @@ def test_no_compiler_and_a_broken_one(
 def test_a_file_that_cannot_be_loaded(
     fresh: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    library.library()
+    compiled.kernels()
     (made,) = fresh.iterdir()
     broken = tmp_path / "other" / "genrank" / made.name
     broken.parent.mkdir(parents=True)
     broken.write_bytes(b"not a library")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "other"))
-    library.library.cache_clear()
+    compiled.kernels.cache_clear()
     with pytest.raises(GenrankError, match=r"attention-.*\.so: ") as caught:
-        library.library()
+        compiled.kernels()
     assert "XDG_CACHE_HOME" in (caught.value.hint or "")
 
 

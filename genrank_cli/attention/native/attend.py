@@ -23,7 +23,7 @@ from genrank_cli.attention.batchmemo import BatchMemo
 from genrank_cli.attention.bias import Bias
 from genrank_cli.attention.call import Call
 from genrank_cli.attention.mask import check_mask
-from genrank_cli.attention.native.library import Problem, library
+from genrank_cli.attention.native.compiled import Problem, kernels
 from genrank_cli.attention.native.materialized import Cells, cells_of
 from genrank_cli.attention.relative import TIME_BUCKET_WIDTH, TIME_BUCKETS, RelativeRule
 from genrank_cli.errors import GenrankError
@@ -72,7 +72,7 @@ class _Native(torch.autograd.Function):
         log_sum = out.new_empty(out.shape[:2]) if call.activation == "softmax" else None
         held = _Held(call, q32, k32, v32, tensors)
         held.point(out=out, log_sum=log_sum)
-        held.run(library().genrank_forward)
+        held.run(kernels().genrank_forward)
         ctx.call = call
         ctx.save_for_backward(q, k, v, out, log_sum, *tensors)
         return out.to(q.dtype)
@@ -90,9 +90,9 @@ class _Native(torch.autograd.Function):
         held = _Held(call, inputs[0], inputs[1], inputs[2], tuple(tensors), grad32)
         names = ("dq", "dk", "dv")
         held.point(log_sum=log_sum, mean=mean, **dict(zip(names, results, strict=True)))
-        sums = held.run_with_sums(library().genrank_backward) if any(wanted) else []
+        sums = held.run_with_sums(kernels().genrank_backward) if any(wanted) else []
         if not any(wanted):
-            held.run(lambda *item: library().genrank_backward(*item, None, None, None))
+            held.run(lambda *item: kernels().genrank_backward(*item, None, None, None))
         learned = (
             sums[i].to(x.dtype) if want else None
             for i, (x, want) in enumerate(zip(tensors, wanted, strict=True))

@@ -52,7 +52,7 @@ def available() -> bool:
     if compiler() is None:
         return False
     try:
-        library()
+        kernels()
     except GenrankError as error:
         log.warning("%s; using blockwise", error.message)
         return False
@@ -66,7 +66,7 @@ def compiler() -> str | None:
 
 
 @functools.cache
-def library() -> ctypes.CDLL:
+def kernels() -> ctypes.CDLL:
     """The compiled kernels, from the cache or compiled now (a few seconds).
 
     Raises `GenrankError` (2) where there is no compiler or it refuses the source.
