@@ -61,7 +61,7 @@ def _without_copies(events: list[Event]) -> list[Event]:
     for event in events:
         number = _number(event["number"])
         values = {**event, "number": "missing" if math.isnan(number) else number, "odd": None}
-        key = tuple(values.items())
+        key = tuple(sorted(values.items()))  # whatever order the fields were given in
         if key not in seen:
             seen.add(key)
             kept.append(event)
