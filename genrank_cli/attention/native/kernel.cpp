@@ -371,6 +371,16 @@ struct Plane {
   }
 };
 
+// Calls `work(head, block)` with `tile` at every place of the panel that holds visible cells: all keys
+// of one head before the next head, because the keys of all heads together do not fit the cache.
+template <class Work>
+void each_tile(const Item& item, const Panel& panel, Tile& tile, Work work) {
+  for (int h = 0; h < item.heads(); ++h)
+    for (long block = panel.first_key / kKeys; block * kKeys < panel.last_key; ++block)
+      for (int row = 0; row < panel.rows; row += kRows)
+        if (tile.place(panel, row, block)) work(h, block);
+}
+
 struct Forward {
   const Item& item;
   const Problem& p;
@@ -406,10 +416,7 @@ struct Forward {
       std::fill(top.begin(), top.end(), -INFINITY);
       std::fill(total.begin(), total.end(), 0.0f);
       bias.fill(panel);
-      for (int h = 0; h < item.heads(); ++h)
-        for (long block = panel.first_key / kKeys; block * kKeys < panel.last_key; ++block)
-          for (int row = 0; row < panel.rows; row += kRows)
-            if (tile.place(panel, row, block)) cells(h, block);
+      each_tile(item, panel, tile, [this](int h, long block) { cells(h, block); });
       for (int i = 0; i < panel.rows; ++i) peers(i);
       write();
     }
@@ -539,10 +546,7 @@ struct Backward {
       dq.clear();
       bias.fill(panel);
       std::fill(sums.begin(), sums.end(), 0.0f);
-      for (int h = 0; h < item.heads(); ++h)
-        for (long block = panel.first_key / kKeys; block * kKeys < panel.last_key; ++block)
-          for (int row = 0; row < panel.rows; row += kRows)
-            if (tile.place(panel, row, block)) cells(h, block);
+      each_tile(item, panel, tile, [this](int h, long block) { cells(h, block); });
       for (int i = 0; i < panel.rows; ++i) peers(i);
       if (!sums.empty()) collect();
       write();
