@@ -5,24 +5,24 @@ Legend: S sequences, T tokens of all sequences (flat), H heads, D head width.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from torch import Tensor, nn
+import torch
+from torch import Tensor
 
 from genrank_cli.attention.alibi import Alibi, AlibiTime
-from genrank_cli.attention.bias import Bias, BiasEntry, BiasModule
-from genrank_cli.attention.blockwise import attend_blockwise
+from genrank_cli.attention.backends import BACKEND_NAMES, backend_for, resolve_backend
+from genrank_cli.attention.bias import Bias, BiasModule
+from genrank_cli.attention.biases import BIASES, build_biases
 from genrank_cli.attention.call import ACTIVATIONS, Call
+from genrank_cli.attention.cells import materialize
 from genrank_cli.attention.mask import Mask, packed_mask
-from genrank_cli.attention.native.attend import attend_native, supported
-from genrank_cli.attention.native.compiled import available
+from genrank_cli.attention.op import attend_op
 from genrank_cli.attention.reference import attend_reference
 from genrank_cli.attention.relative import RelativeBias
 from genrank_cli.errors import GenrankError, unknown_name
 
 __all__ = [
     "ACTIVATIONS",
-    "BACKENDS",
+    "BACKEND_NAMES",
     "BIASES",
     "Alibi",
     "AlibiTime",
@@ -36,21 +36,6 @@ __all__ = [
     "resolve_backend",
 ]
 
-Backend = Callable[[Tensor, Tensor, Tensor, Call], Tensor]
-
-BACKENDS: dict[str, Backend] = {
-    "reference": attend_reference,
-    "blockwise": attend_blockwise,
-    "native": attend_native,
-}
-
-BIASES: dict[str, BiasEntry] = {
-    "rab": BiasEntry(lambda heads, positions, form: RelativeBias(positions, form)),
-    "tables": BiasEntry(lambda heads, positions, form: RelativeBias(positions, form), shared=True),
-    "alibi": BiasEntry(lambda heads, positions, form: Alibi(heads), shared=True),
-    "alibi-time": BiasEntry(lambda heads, positions, form: AlibiTime(heads), shared=True),
-}
-
 
 def attend(
     q: Tensor,
@@ -63,9 +48,12 @@ def attend(
     activation: str,
     scale: float,
     norm: int,
+    dropout: float = 0.0,
+    seed: int = 0,
+    row_offsets: Tensor | None = None,
     backend: str = "auto",
 ) -> Tensor:
-    """Attention of every token over the tokens of its own sequence that ``mask`` shows it.
+    """Attention of every row over the keys of its own sequence that ``mask`` shows it.
 
     ``silu``: y_i = Σ_j SiLU(q_i·k_j · scale + bias_ij) v_j / norm over visible j (HSTU, PAPER
     section 2); ``softmax``: the same with a softmax over visible j, without ``norm``. A row that
@@ -74,68 +62,62 @@ def attend(
     Parameters
     ----------
     q, k, v
-        [T, H, D] of one dtype; v may have another width. Float32, float64 or bfloat16.
-    offsets
-        int64 [S+1]: sequence s is the rows ``offsets[s]:offsets[s+1]``.
+        [R, H, D], [T, H, D] and [T, H, E] of one dtype: float64, float32, bfloat16 or float16.
+        Under autocast they are cast to its dtype, as for PyTorch's own attention.
+    offsets, row_offsets
+        int64 [S+1]: sequence s has the keys ``offsets[s]:offsets[s+1]``, and the rows likewise by
+        ``row_offsets`` (None: every token is a row, R = T).
     mask, bias
         Visible keys of each row, and what is added to the scores (None: nothing).
     norm
         SiLU's fixed N > 0; never the batch's longest length, or a score would depend on who shares
         the batch.
+    dropout, seed
+        Share of the weights, after the activation, that are 0, the others divided by 1 − dropout;
+        which ones follows from ``seed``, row, key and head: the same in every backend.
     backend
-        A name of `BACKENDS`, or ``auto``: ``native`` on a CPU with a C++ compiler, if the kernels
-        know the call (float32 or bfloat16, a shipped bias), else ``blockwise``.
+        A name of `BACKEND_NAMES`, or ``auto``: the fastest that knows the call (on a CPU with a C++
+        compiler ``native``, else ``blockwise``).
 
-    Returns [T, H, width of v] in the dtype of q. Differentiable in q, k, v and the bias's learned
-    tensors. Raises `GenrankError` for an unknown name, ValueError for shapes that do not fit.
+    Returns [R, H, E] in the dtype of q. Differentiable in q, k, v and the bias's learned tensors.
+    Raises `GenrankError` for an unknown name, ValueError for shapes that do not fit.
     """
     if activation not in ACTIVATIONS:
         raise unknown_name("activation", activation, ACTIVATIONS)
-    _check_shapes(q, k, v, offsets, mask, bias)
     if norm < 1:
         raise GenrankError(f"attention norm {norm} is below 1", "it is the fixed length N")
-    call = Call(offsets, mask, bias, activation, scale, norm)
-    if backend == "auto" and not supported(call, q):
-        backend = "blockwise"
-    return BACKENDS[resolve_backend(backend)](q, k, v, call)
+    if not 0 <= dropout < 1:
+        raise GenrankError(f"attention dropout {dropout} is outside of 0 ≤ dropout < 1")
+    _check_shapes(q, k, v, mask, bias, row_offsets)
+    q, k, v = _autocast(q, k, v)
+    rows = offsets if row_offsets is None else row_offsets
+    if bias is not None and bias.form == "materialized":
+        bias = materialize(bias, offsets, rows, q.dtype)
+    call = Call(offsets, rows, mask, bias, activation, scale, norm, dropout, seed)
+    name = backend_for(backend, call, q)
+    if name == "reference":
+        return attend_reference(q, k, v, call)
+    return attend_op(q, k, v, call, name)
 
 
-def resolve_backend(name: str) -> str:
-    """The backend that ``name`` stands for; ``auto``: on this CPU, for a shipped bias."""
-    if name == "auto":
-        return "native" if available() else "blockwise"
-    if name not in BACKENDS:
-        raise unknown_name("attention backend", name, [*BACKENDS, "auto"])
-    return name
-
-
-def build_biases(
-    name: str, *, layers: int, heads: int, positions: int, form: str = "fused"
-) -> nn.ModuleList:
-    """The bias modules of a model: none, one that all layers share, or one for each layer.
-
-    ``name``: ``none`` or a name of `BIASES`. ``positions``: distances in position that a learned
-    table tells apart. Layer i uses module ``i % len``.
-    """
-    if name == "none":
-        return nn.ModuleList()
-    if name not in BIASES:
-        raise unknown_name("bias", name, [*BIASES, "none"])
-    entry = BIASES[name]
-    count = 1 if entry.shared else layers
-    return nn.ModuleList(entry.make(heads, positions, form) for _ in range(count))
+def _autocast(*inputs: Tensor) -> tuple[Tensor, ...]:
+    device = inputs[0].device.type
+    if inputs[0].dtype == torch.float64 or not torch.is_autocast_enabled(device):
+        return inputs
+    dtype = torch.get_autocast_dtype(device)
+    return tuple(x.to(dtype) for x in inputs)
 
 
 def _check_shapes(
-    q: Tensor, k: Tensor, v: Tensor, offsets: Tensor, mask: Mask, bias: Bias | None
+    q: Tensor, k: Tensor, v: Tensor, mask: Mask, bias: Bias | None, row_offsets: Tensor | None
 ) -> None:
-    if q.dim() != 3 or k.shape != q.shape or v.shape[:2] != q.shape[:2]:
-        shapes = ", ".join(str(tuple(x.shape)) for x in (q, k, v))
+    shapes = ", ".join(str(tuple(x.shape)) for x in (q, k, v))
+    if q.dim() != 3 or k.dim() != 3 or q.shape[1:] != k.shape[1:] or k.shape[:2] != v.shape[:2]:
         raise ValueError(f"q, k, v must be [tokens, heads, width], not {shapes}")
-    if not q.dtype == k.dtype == v.dtype:
+    if row_offsets is None and len(q) != len(k):
+        raise ValueError(f"q and k must have the same tokens, or row_offsets be given: {shapes}")
+    if not q.dtype == k.dtype == v.dtype and not torch.is_autocast_enabled(q.device.type):
         raise ValueError(f"q, k, v must be of one dtype, not {q.dtype}, {k.dtype}, {v.dtype}")
-    tokens = len(q)
-    if len(mask.start) != tokens or (bias is not None and len(bias.position) != tokens):
-        raise ValueError(f"mask and bias must describe the {tokens} tokens of q")
-    if q.device.type == "cpu" and int(offsets[-1]) != tokens:
-        raise ValueError(f"offsets end at {int(offsets[-1])}, q has {tokens} tokens")
+    rows = bias is None or row_offsets is None or bias.row_position is not None
+    if len(mask.start) != len(q) or (bias is not None and len(bias.position) != len(k)) or not rows:
+        raise ValueError(f"mask and bias must describe the {len(q)} rows and {len(k)} keys")

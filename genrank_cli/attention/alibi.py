@@ -7,6 +7,7 @@ slopes are those of ALiBi itself, and both distances are offered.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -23,6 +24,12 @@ def alibi_slopes(heads: int) -> Tensor:
 @dataclass(frozen=True)
 class AlibiRule:
     """bias[h, i, j] = −slope_h · |p_i − p_j|, in tokens."""
+
+    name: ClassVar[str] = "alibi"
+
+    @classmethod
+    def of(cls, tensors: tuple[Tensor, ...]) -> Self:
+        return cls()
 
     def codes(self, rows: Places, keys: Places, dtype: torch.dtype) -> tuple[Tensor, ...]:
         """The distance, [N, R, K]."""
@@ -45,6 +52,8 @@ class AlibiRule:
 @dataclass(frozen=True)
 class AlibiTimeRule(AlibiRule):
     """bias[h, i, j] = −slope_h · ln(max(1, |t_i − t_j|)) / 0.301, of times in seconds."""
+
+    name: ClassVar[str] = "alibi-time"
 
     def codes(self, rows: Places, keys: Places, dtype: torch.dtype) -> tuple[Tensor, ...]:
         return (log_time_distance(rows, keys).to(dtype),)

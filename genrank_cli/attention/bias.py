@@ -15,7 +15,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import ClassVar, NamedTuple, Protocol, Self
 
 import torch
 from torch import Tensor, nn
@@ -35,6 +35,12 @@ class Places(NamedTuple):
 
 class BiasRule(Protocol):
     """How a bias is computed; immutable, without tensors, hashable (equal rules share codes)."""
+
+    name: ClassVar[str]
+
+    @classmethod
+    def of(cls, tensors: tuple[Tensor, ...]) -> Self:
+        """The rule that reads ``tensors``: its settings follow from their shapes."""
 
     def codes(self, rows: Places, keys: Places, dtype: torch.dtype) -> tuple[Tensor, ...]:
         """Tensors [N, R, K]; those with a fraction are of ``dtype``."""
@@ -59,9 +65,10 @@ class Bias:
 
     rule      how it is computed
     tensors   what it reads; gradients flow to those that require them
-    position  int64 [T]    virtual place of each token
+    position  int64 [T]    virtual place of each token of k
     time      float64 [T]  seconds since the first event of the token's sequence
     form      ``fused``: inside the tile; ``materialized``: as a tensor of L×L, built first
+    row_position, row_time  [R], of the rows of q; None: the rows are the tokens of k
     """
 
     rule: BiasRule
@@ -69,10 +76,24 @@ class Bias:
     position: Tensor
     time: Tensor
     form: str = "fused"
+    row_position: Tensor | None = None
+    row_time: Tensor | None = None
 
     def places(self, index: Tensor) -> Places:
-        """The places of the tokens ``index`` [N, n]."""
+        """The places of the tokens ``index`` [N, n] of k."""
         return Places(self.position[index], self.time[index])
+
+    def row_places(self, index: Tensor) -> Places:
+        """The places of the rows ``index`` [N, n] of q."""
+        if self.row_position is None or self.row_time is None:
+            return self.places(index)
+        return Places(self.row_position[index], self.row_time[index])
+
+    def place_tensors(self) -> tuple[Tensor, ...]:
+        """Position and time of the keys and, where they are others, of the rows."""
+        if self.row_position is None or self.row_time is None:
+            return self.position, self.time
+        return self.position, self.time, self.row_position, self.row_time
 
 
 class BiasModule(nn.Module, ABC):
@@ -88,17 +109,23 @@ class BiasModule(nn.Module, ABC):
     def tensors(self) -> tuple[Tensor, ...]:
         """What the rule reads: learned tables, slopes."""
 
-    def forward(self, position: Tensor, time: Tensor) -> Bias:
-        """``position`` int64 [T], ``time`` float64 [T] → the batch's `Bias`."""
-        return Bias(self.rule(), self.tensors(), position, time, self.form)
+    def forward(self, position: Tensor, time: Tensor, rows: Tensor | None = None) -> Bias:
+        """``position`` int64 [T], ``time`` float64 [T] → the batch's `Bias`.
+
+        ``rows`` int64 [R]: the tokens that are rows of q; None: all.
+        """
+        own = (None, None) if rows is None else (position[rows], time[rows])
+        return Bias(self.rule(), self.tensors(), position, time, self.form, *own)
 
 
 @dataclass(frozen=True)
 class BiasEntry:
     """A name that a configuration may give.
 
-    ``make(heads, positions, form)`` builds the module; ``shared``: one module serves all layers.
+    ``make(heads, positions, form)`` builds the module, whose rule is a ``rule``; ``shared``: one
+    module serves all layers.
     """
 
     make: Callable[[int, int, str], BiasModule]
+    rule: type[BiasRule]
     shared: bool = False

@@ -14,11 +14,18 @@ ACTIVATIONS = ("silu", "softmax")
 
 @dataclass(frozen=True, eq=False)
 class Call:
-    """Everything but q, k and v; the meaning of each field: `genrank_cli.attention.attend`."""
+    """Everything but q, k and v; the meaning of each field: `genrank_cli.attention.attend`.
+
+    ``offsets`` cuts the keys into sequences, ``row_offsets`` the rows of q; the very same tensor
+    where every token is a row.
+    """
 
     offsets: Tensor
+    row_offsets: Tensor
     mask: Mask
     bias: Bias | None
     activation: str
     scale: float
     norm: int
+    dropout: float = 0.0
+    seed: int = 0

@@ -47,7 +47,8 @@ class Tile:
 class Side:
     """The rows or the keys of a chunk.
 
-    tokens   int64 [G, n]: the token at each place; ``real``: its flat places that repeat no other
+    tokens   int64 [G, n]: the row of q, or the token of k, at each place; ``real``: its flat places
+             that repeat no other
     padding  int64: places of [G, H, n], flat, that only repeat another one
     run      the tokens as a range, if the chunk is one segment of consecutive tokens: no copy
     """
@@ -78,16 +79,15 @@ class Side:
 
 @dataclass(frozen=True, eq=False)
 class Chunk:
-    """Segments done together; ``whole`` is all of it as one tile."""
+    """Segments done together."""
 
     rows: Side
     keys: Side
     tiles: list[Tile]
-    whole: Tile
 
 
 class Plan:
-    """The passes of one batch: rows against the mask's first interval, then against their peers.
+    """The passes of one batch: rows against each interval of the mask.
 
     Remembers the codes of biases, which depend on the batch alone, for the other layers.
     """

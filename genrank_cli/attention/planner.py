@@ -1,6 +1,6 @@
 """Cuts a batch into the tiles of a `Plan`.
 
-Legend: T tokens, S sequences, G segments of a chunk, R rows and K keys of a chunk.
+Legend: R rows of q, S sequences, G segments of a chunk, R rows and K keys of a chunk.
 """
 
 from __future__ import annotations
@@ -29,19 +29,20 @@ class _Target(NamedTuple):
     device: torch.device
 
 
-def make_plan(offsets: Tensor, mask: Mask, heads: int, dtype: torch.dtype) -> Plan:
-    """The plan of a batch; ``offsets`` int64 [S+1], scores are of ``dtype``.
+def make_plan(
+    offsets: Tensor, row_offsets: Tensor, mask: Mask, heads: int, dtype: torch.dtype
+) -> Plan:
+    """The plan of a batch; offsets int64 [S+1] of keys and rows, scores are of ``dtype``.
 
     Raises ValueError for a mask that reaches beyond a row's sequence or counts a key twice.
     """
-    bounds = offsets.numpy(force=True)
-    start, stop, peer_start, peer_stop = (
-        x.numpy(force=True) for x in (mask.start, mask.stop, mask.peer_start, mask.peer_stop)
-    )
-    sequence = np.repeat(np.arange(len(bounds) - 1), np.diff(bounds))  # [T]
-    first = bounds[sequence]  # [T]
+    bounds, row_bounds = offsets.numpy(force=True), row_offsets.numpy(force=True)
+    context, start, stop, peer_start, peer_stop = (x.numpy(force=True) for x in mask.tensors())
+    sequence = np.repeat(np.arange(len(bounds) - 1), np.diff(row_bounds))  # [R]
+    first = bounds[sequence]  # [R]
     check_mask(mask, torch.from_numpy(bounds[sequence + 1] - first).to(mask.start.device))
     groups = (
+        _segments(sequence, first, first + context),
         _segments(sequence, first + start, first + stop),
         # Rows with the same first peer are one segment: the candidates of a request.
         _segments(first + peer_start, first + peer_start, first + peer_stop),
@@ -58,12 +59,12 @@ def make_plan(offsets: Tensor, mask: Mask, heads: int, dtype: torch.dtype) -> Pl
 class _Segments:
     """Segments, longest first; ``start`` and ``stop`` count from the segment's first key.
 
-    token, start, stop  int64, all rows, segment by segment
+    row, start, stop    int64, all rows of q, segment by segment
     first_row, rows     int64 [segments]
     first_key, keys     int64 [segments]
     """
 
-    token: Ints
+    row: Ints
     start: Ints
     stop: Ints
     first_row: Ints
@@ -73,21 +74,19 @@ class _Segments:
 
 
 def _segments(segment: Ints, start: Ints, stop: Ints) -> _Segments:
-    """Group the rows [T] by ``segment``; ``start`` and ``stop`` are tokens of the batch."""
-    token = np.flatnonzero(stop > start)
-    token = token[np.lexsort((stop[token], segment[token]))]
-    start, stop, segment = start[token], stop[token], segment[token]
+    """Group the rows [R] by ``segment``; ``start`` and ``stop`` are tokens of k."""
+    row = np.flatnonzero(stop > start)
+    row = row[np.lexsort((stop[row], segment[row]))]
+    start, stop, segment = start[row], stop[row], segment[row]
     first_row = np.flatnonzero(np.diff(segment, prepend=-1))
-    rows = np.diff(first_row, append=len(token))
-    if len(token) == 0:
-        return _Segments(token, start, stop, first_row, rows, first_row, rows)
+    rows = np.diff(first_row, append=len(row))
+    if len(row) == 0:
+        return _Segments(row, start, stop, first_row, rows, first_row, rows)
     first_key = np.minimum.reduceat(start, first_row)
     keys = np.maximum.reduceat(stop, first_row) - first_key
     start, stop = start - np.repeat(first_key, rows), stop - np.repeat(first_key, rows)
     order = np.lexsort((-keys, -rows))
-    return _Segments(
-        token, start, stop, first_row[order], rows[order], first_key[order], keys[order]
-    )
+    return _Segments(row, start, stop, first_row[order], rows[order], first_key[order], keys[order])
 
 
 def rows_per_tile(rows: int) -> int:
@@ -121,9 +120,8 @@ def _chunk(segments: _Segments, chosen: slice, target: _Target) -> Chunk:
         count = int(np.searchsorted(-rows, -begin))  # segments with more than ``begin`` rows
         most = max(TILE_CELLS // (count * target.heads * size), MIN_KEYS)
         tiles += _row_tiles(here, start[:count, here], stop[:count, here], most, target)
-    whole = Tile(slice(0, row.shape[1]), slice(0, key.shape[1]), len(rows), [], True)
-    row_side = Side(segments.token[row], rows, target.heads, target.device)
-    return Chunk(row_side, Side(key, keys, target.heads, target.device), tiles, whole)
+    row_side = Side(segments.row[row], rows, target.heads, target.device)
+    return Chunk(row_side, Side(key, keys, target.heads, target.device), tiles)
 
 
 def _padded(first: Ints, count: Ints) -> Ints:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -33,7 +34,13 @@ class RelativeRule:
     pair among layers.
     """
 
+    name: ClassVar[str] = "relative"
+
     positions: int
+
+    @classmethod
+    def of(cls, tensors: tuple[Tensor, ...]) -> RelativeRule:
+        return cls((len(tensors[0]) + 1) // 2)
 
     def codes(self, rows: Places, keys: Places, dtype: torch.dtype) -> tuple[Tensor, ...]:
         """Table rows of the position and of the time, int32 [N, R, K] each."""

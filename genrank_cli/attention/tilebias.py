@@ -1,97 +1,84 @@
-"""A bias inside the tiles of a plan, in both forms.
+"""A bias inside the tiles of a plan.
 
 Legend: H heads, G segments of a chunk, R rows and K keys of a chunk; a tile has fewer of each.
 """
 
 from __future__ import annotations
 
-from typing import Protocol
-
 import torch
 from torch import Tensor
 
-from genrank_cli.attention.bias import Bias, Places
+from genrank_cli.attention.bias import Places
+from genrank_cli.attention.call import Call
+from genrank_cli.attention.cells import CellsRule, first_cells
 from genrank_cli.attention.plan import Chunk, Codes, Plan, Tile
 
 
-class ChunkBias(Protocol):
-    """The bias of one chunk, as the kernels use it."""
+class TileBias:
+    """The bias of one call, computed inside the tile; ``grads`` grow by what is collected."""
 
-    def write(self, tile: Tile, scores: Tensor) -> None:
+    def __init__(self, call: Call, plan: Plan, grads: list[Tensor]) -> None:
+        assert call.bias is not None
+        self.bias, self.plan, self.grads = call.bias, plan, grads
+
+    def write(self, chunk: Chunk, tile: Tile, scores: Tensor) -> None:
         """Put the tile's bias into ``scores`` [G, H, rows, keys]."""
+        self.bias.rule.values(self.codes(chunk, tile), self.bias.tensors, scores)
 
-    def collect(self, tile: Tile, grad: Tensor) -> None:
+    def collect(self, chunk: Chunk, tile: Tile, grad: Tensor) -> None:
         """Take the gradient of the tile's scores, [G, H, rows, keys]."""
-
-    def close(self) -> None:
-        """Nothing more will be collected."""
-
-
-class FusedBias:
-    """Computed inside the tile; ``grads`` grow by what is collected."""
-
-    def __init__(self, bias: Bias, chunk: Chunk, plan: Plan, grads: list[Tensor]) -> None:
-        self.bias, self.chunk, self.plan, self.grads = bias, chunk, plan, grads
-
-    def write(self, tile: Tile, scores: Tensor) -> None:
-        self.bias.rule.values(self._codes(tile), self.bias.tensors, scores)
-
-    def collect(self, tile: Tile, grad: Tensor) -> None:
-        self._add(tile, grad.sum(dim=1))
-
-    def close(self) -> None:
-        pass
-
-    def _codes(self, tile: Tile) -> Codes:
-        return tile_codes(self.bias, self.plan, self.chunk, tile)
-
-    def _add(self, tile: Tile, grad: Tensor) -> None:
-        """``grad`` [G, rows, keys]."""
-        parts = self.bias.rule.gradients(self._codes(tile), grad, self.bias.tensors)
+        codes = self.codes(chunk, tile)
+        parts = self.bias.rule.gradients(codes, grad.sum(dim=1), self.bias.tensors)
         for total, part in zip(self.grads, parts, strict=True):
             total.add_(part)
 
-
-class MaterializedBias(FusedBias):
-    """Built for all cells first and kept for the backward pass; its gradient is of that size too.
-
-    ``built`` carries the tensors [G, 1 or H, R, K] from the forward pass to the backward pass.
-    """
-
-    def __init__(
-        self,
-        bias: Bias,
-        chunk: Chunk,
-        plan: Plan,
-        grads: list[Tensor],
-        built: dict[Chunk, Tensor],
-    ) -> None:
-        super().__init__(bias, chunk, plan, grads)
-        if chunk not in built:
-            built[chunk] = bias.rule.values(self._codes(chunk.whole), bias.tensors)
-        self.values = built[chunk]
-        self.grad = torch.zeros_like(self.values[:, 0]) if grads else None
-
-    def write(self, tile: Tile, scores: Tensor) -> None:
-        scores.copy_(self.values[: tile.segments, :, tile.rows, tile.keys])
-
-    def collect(self, tile: Tile, grad: Tensor) -> None:
-        if self.grad is not None:
-            torch.sum(grad, dim=1, out=self.grad[: tile.segments, tile.rows, tile.keys])
-
-    def close(self) -> None:
-        if self.grad is not None:
-            self._add(self.chunk.whole, self.grad)
-
-
-def tile_codes(bias: Bias, plan: Plan, chunk: Chunk, tile: Tile) -> Codes:
-    """The codes of a tile, kept in the plan for the other layers."""
-    places = Places(bias.position, bias.time)
-    known = plan.recall(tile, bias.rule, places)
-    if known is not None:
+    def codes(self, chunk: Chunk, tile: Tile) -> Codes:
+        """The codes of a tile, kept in the plan for the other layers."""
+        places = Places(self.bias.position, self.bias.time)
+        known = self.plan.recall(tile, self.bias.rule, places)
+        if known is None:
+            known = self._make(
+                chunk.rows.tokens[: tile.segments, tile.rows],
+                chunk.keys.tokens[: tile.segments, tile.keys],
+            )
+            self.plan.remember(tile, self.bias.rule, places, known)
         return known
-    rows = bias.places(chunk.rows.tokens[: tile.segments, tile.rows])
-    keys = bias.places(chunk.keys.tokens[: tile.segments, tile.keys])
-    codes = bias.rule.codes(rows, keys, plan.dtype)
-    plan.remember(tile, bias.rule, places, codes)
-    return codes
+
+    def _make(self, rows: Tensor, keys: Tensor) -> Codes:
+        """From rows [G, R] of q and tokens [G, K] of k."""
+        return self.bias.rule.codes(
+            self.bias.row_places(rows), self.bias.places(keys), self.plan.dtype
+        )
+
+
+class TileCells(TileBias):
+    """The same for a bias given cell by cell; its codes are the cells' places."""
+
+    def __init__(self, call: Call, plan: Plan, grads: list[Tensor]) -> None:
+        super().__init__(call, plan, grads)
+        lengths, counts = call.offsets.diff(), call.row_offsets.diff()
+        first = first_cells(call.offsets, call.row_offsets)[:-1]
+        row = torch.arange(len(call.mask.start), device=first.device)
+        row -= call.row_offsets[:-1].repeat_interleave(counts)
+        begin = (first - call.offsets[:-1]).repeat_interleave(counts)
+        #: int64 [R]: add a token of k, and it is the place of the cell.
+        self.row = begin + row * lengths.repeat_interleave(counts)
+
+    def write(self, chunk: Chunk, tile: Tile, scores: Tensor) -> None:
+        scores.copy_(self.bias.tensors[0].take(self.codes(chunk, tile)[0]).unsqueeze(1))
+
+    def collect(self, chunk: Chunk, tile: Tile, grad: Tensor) -> None:
+        # A padded place repeats a cell, with a gradient of 0.
+        index = self.codes(chunk, tile)[0].flatten()
+        self.grads[0].index_add_(0, index, grad.sum(dim=1).flatten())
+
+    def _make(self, rows: Tensor, keys: Tensor) -> Codes:
+        return (self.row[rows][:, :, None] + keys[:, None, :],)
+
+
+def tile_bias(call: Call, plan: Plan, grads: list[Tensor]) -> TileBias | None:
+    """What adds the bias of a call to its scores."""
+    if call.bias is None:
+        return None
+    kind = TileCells if isinstance(call.bias.rule, CellsRule) else TileBias
+    return kind(call, plan, grads)

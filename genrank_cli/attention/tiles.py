@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 
 from genrank_cli.attention.call import Call
+from genrank_cli.attention.dropout import kept, row_hash
 from genrank_cli.attention.parts import Part, take
 from genrank_cli.attention.plan import HIDDEN, Chunk, Plan, Tile
-from genrank_cli.attention.tilebias import ChunkBias, FusedBias, MaterializedBias
+from genrank_cli.attention.tilebias import tile_bias
 
 # Far below the largest score, SiLU and exp become denormal numbers, which slow every product that
 # they enter: a steep ALiBi slope made the whole attention up to twice as slow. So SiLU is left at
@@ -28,8 +29,7 @@ SMALLEST_WEIGHT = 1e-30
 class Work:
     """One call: its tensors, its plan, and buffers that every tile uses again.
 
-    built  materialized biases, from the forward pass for the backward pass
-    grads  gradients of the bias's tensors; empty where none is wanted
+    ``grads``: gradients of the bias's tensors; empty where none is wanted.
     """
 
     q: Tensor
@@ -37,14 +37,15 @@ class Work:
     v: Tensor
     call: Call
     plan: Plan
-    built: dict[Chunk, Tensor] = field(default_factory=dict)
     grads: list[Tensor] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.heads = self.q.shape[1]
         self.dtype = self.plan.dtype
         self.softmax = self.call.activation == "softmax"
-        self.weight = 1.0 if self.softmax else 1.0 / self.call.norm
+        # What a weight is multiplied by: SiLU's 1/N, and what dropout leaves.
+        self.weight = (1.0 if self.softmax else 1.0 / self.call.norm) / (1 - self.call.dropout)
+        self.bias = tile_bias(self.call, self.plan, self.grads)
         self._buffers: dict[str, Tensor] = {}
 
     def buffer(self, name: str, *shape: int) -> Tensor:
@@ -62,26 +63,17 @@ class Work:
             return torch.mul(a * weight, b, out=out)
         return torch.baddbmm(out, a, b, beta=0, alpha=weight, out=out)
 
-    def bias(self, chunk: Chunk) -> ChunkBias | None:
-        """What adds the bias to the chunk's scores."""
-        bias = self.call.bias
-        if bias is None:
-            return None
-        if bias.form == "materialized":
-            return MaterializedBias(bias, chunk, self.plan, self.grads, self.built)
-        return FusedBias(bias, chunk, self.plan, self.grads)
-
     def by_segment(self, scores: Tensor) -> Tensor:
         """[B, R, K] → [G, H, R, K], a view."""
         return scores.view(-1, self.heads, *scores.shape[1:])
 
-    def scores(self, tile: Tile, q: Tensor, k: Tensor, bias: ChunkBias | None) -> Tensor:
+    def scores(self, chunk: Chunk, tile: Tile, q: Tensor, k: Tensor) -> Tensor:
         """q·k · scale + bias of a tile, hidden cells at `HIDDEN`; [B, R, K]."""
         scores = self.buffer("scores", *q.shape[:2], k.shape[1])
         split = self.by_segment(scores)
-        if bias is not None:
-            bias.write(tile, split)
-        beta = 0 if bias is None else 1
+        if self.bias is not None:
+            self.bias.write(chunk, tile, split)
+        beta = 0 if self.bias is None else 1
         torch.baddbmm(scores, q, k.mT, beta=beta, alpha=self.call.scale, out=scores)
         if not self.softmax:
             scores.clamp_(min=SILU_FLOOR)
@@ -89,13 +81,27 @@ class Work:
             split[..., keys].add_(hidden)
         return scores
 
+    def drop(self, chunk: Chunk, tile: Tile, cells: Tensor) -> None:
+        """Make 0 what dropout drops of a tile's ``cells`` [B, R, K]."""
+        if not self.call.dropout:
+            return
+        rows = chunk.rows.tokens[: tile.segments, tile.rows]  # [G, R]
+        keys = chunk.keys.tokens[: tile.segments, None, tile.keys]  # [G, 1, K]
+        hashes = row_hash(rows.flatten(), self.heads, self.call.seed).view(-1, *rows.shape)
+        self.by_segment(cells).mul_(kept(hashes.transpose(0, 1), keys, self.call.dropout))
+
+
+def dtype_of(q: Tensor) -> torch.dtype:
+    """What tiles are computed in."""
+    return torch.float64 if q.dtype == torch.float64 else torch.float32
+
 
 def forward(work: Work) -> tuple[Tensor, Tensor | None]:
     """The output [T, H, D] and, for softmax, the logarithm of each row's sum of exponentials.
 
     The latter is [T, H], −inf for a row that sees nothing.
     """
-    out = work.v.new_zeros(work.v.shape, dtype=work.dtype)
+    out = work.v.new_zeros((len(work.q), *work.v.shape[1:]), dtype=work.dtype)
     if not work.softmax:
         for chunk in work.plan.chunks():
             _silu_chunk(work, chunk, out)
@@ -112,11 +118,12 @@ def forward(work: Work) -> tuple[Tensor, Tensor | None]:
 def _silu_chunk(work: Work, chunk: Chunk, out: Tensor) -> None:
     """Add the chunk's rows to ``out`` [T, H, D]."""
     q, k, v = _inputs(work, chunk)
-    bias = work.bias(chunk)
     part = Part(out, chunk.rows, clear=False)
     for tile in chunk.tiles:
         batch, rows, keys = tile.segments * work.heads, tile.rows, tile.keys
-        weights = torch.ops.aten.silu_(work.scores(tile, q[:batch, rows], k[:batch, keys], bias))
+        scores = work.scores(chunk, tile, q[:batch, rows], k[:batch, keys])
+        weights = torch.ops.aten.silu_(scores)
+        work.drop(chunk, tile, weights)
         part.add(batch, rows, work.product(weights, v[:batch, keys], work.weight), tile.first)
     part.close()
 
@@ -124,16 +131,16 @@ def _silu_chunk(work: Work, chunk: Chunk, out: Tensor) -> None:
 def _softmax_chunk(work: Work, chunk: Chunk, out: Tensor, log_sum: Tensor) -> None:
     """Write the chunk's rows of ``out`` [T, H, D], 0 before, and ``log_sum`` [T, H]."""
     q, k, v = _inputs(work, chunk)
-    bias = work.bias(chunk)
     part = Part(out, chunk.rows, clear=False)
     sums = q.new_empty(*q.shape[:2], 1)  # [B, R, 1]
     for tile in chunk.tiles:
         batch, rows, keys = tile.segments * work.heads, tile.rows, tile.keys
-        scores = work.scores(tile, q[:batch, rows], k[:batch, keys], bias)
+        scores = work.scores(chunk, tile, q[:batch, rows], k[:batch, keys])
         top = scores.amax(-1, keepdim=True)
         torch.threshold_(scores.sub_(top).exp_(), SMALLEST_WEIGHT, 0.0)
         total = scores.sum(-1, keepdim=True)
-        product = work.product(scores, v[:batch, keys], 1.0).div_(total)
+        work.drop(chunk, tile, scores)
+        product = work.product(scores, v[:batch, keys], work.weight).div_(total)
         log_total = total.log_().add_(top)  # [B, rows, 1]
         if tile.first:
             part.add(batch, rows, product, first=True)
@@ -156,16 +163,15 @@ def _merge(out: Tensor, log_sum: Tensor, more: Tensor, more_sum: Tensor) -> None
 
 
 def backward(
-    work: Work, grad: Tensor, out: Tensor | None, log_sum: Tensor | None
+    work: Work, grad: Tensor, out: Tensor, log_sum: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of q, k and v; those of the bias's tensors are added to ``work.grads``.
 
-    ``grad`` [T, H, D] is the gradient of the output. For softmax only: ``out`` and ``log_sum``, as
-    `forward` gave them.
+    ``grad`` [R, H, E] is the output's gradient; ``out`` and ``log_sum`` as `forward` gave them.
     """
     dq, dk, dv = (x.new_zeros(x.shape, dtype=work.dtype) for x in (work.q, work.k, work.v))
     stats = None
-    if out is not None and log_sum is not None:
+    if log_sum is not None:
         mean = torch.linalg.vecdot(grad.to(work.dtype), out)
         stats = log_sum.unsqueeze(-1), mean.unsqueeze(-1)  # [T, H, 1] each
     for chunk in work.plan.chunks():
@@ -197,27 +203,26 @@ def _backward_chunk(
         # Repeated rows must add nothing to dk: no gradient, and no mean of it either.
         sums = take(stats[0], chunk.rows, work.dtype)  # [B, R, 1]
         means = take(stats[1], chunk.rows, work.dtype, zero_padding=True)
-    bias = work.bias(chunk)
     dq, dk, dv = parts
     for tile in chunk.tiles:
         batch, rows, keys = tile.segments * work.heads, tile.rows, tile.keys
         q_tile, do_tile, k_tile = q[:batch, rows], do[:batch, rows], k[:batch, keys]
-        scores = work.scores(tile, q_tile, k_tile, bias)
+        scores = work.scores(chunk, tile, q_tile, k_tile)
         ds = work.buffer("gradient", *scores.shape)
         torch.baddbmm(ds, do_tile, v[:batch, keys].mT, beta=0, alpha=work.weight, out=ds)
+        work.drop(chunk, tile, ds)
         if stats is None:
             weights = torch.ops.aten.silu.out(scores, out=work.buffer("weights", *scores.shape))
             torch.ops.aten.silu_backward.grad_input(ds, scores, grad_input=ds)
         else:
             weights = torch.threshold_(scores.sub_(sums[:batch, rows]).exp_(), SMALLEST_WEIGHT, 0.0)
             ds.sub_(means[:batch, rows]).mul_(weights)
+        work.drop(chunk, tile, weights)
         dv.add(batch, keys, work.product(weights.mT, do_tile, work.weight))
         dq.add(batch, rows, work.product(ds, k_tile, work.call.scale), tile.first)
         dk.add(batch, keys, work.product(ds.mT, q_tile, work.call.scale))
-        if bias is not None and work.grads:
-            bias.collect(tile, work.by_segment(ds))
-    if bias is not None:
-        bias.close()
+        if work.bias is not None and work.grads:
+            work.bias.collect(chunk, tile, work.by_segment(ds))
 
 
 def _inputs(work: Work, chunk: Chunk) -> tuple[Tensor, Tensor, Tensor]:

@@ -55,8 +55,22 @@ class Case:
     v: Tensor
     grad: Tensor
 
-    def mask(self, **options: Any) -> Mask:
-        return make_mask(self.history, self.shown, self.prefix, self.group, **options)
+    def mask(self, *, contextual: int = 0, **options: Any) -> Mask:
+        """``contextual``: so many tokens of each history are contextual ones, or as many as all
+        candidates of a sequence see.
+        """
+        counts = [
+            min([contextual, int(length), *part.tolist()])
+            for length, part in zip(
+                self.history, self.prefix.split(self.shown.tolist()), strict=True
+            )
+        ]
+        context = torch.tensor(counts, dtype=torch.int64)
+        prefix = self.prefix - context.repeat_interleave(self.shown)
+        return make_mask(
+            self.history - context, self.shown, prefix, self.group,
+            context_lengths=context, **options,
+        )  # fmt: skip
 
 
 def make_case(
@@ -97,8 +111,12 @@ def run(
     *,
     backend: str = "blockwise",
     dtype: torch.dtype = torch.float64,
+    **options: Any,
 ) -> list[Tensor]:
-    """The output and the gradients of q, k, v and the bias's learned tensors."""
+    """The output and the gradients of q, k, v and the bias's learned tensors.
+
+    ``options``: more arguments of `attend`.
+    """
     inputs = [x.to(dtype).requires_grad_() for x in (case.q, case.k, case.v)]
     learned = [] if bias is None else [x for x in bias.parameters() if x.requires_grad]
     out = attend(
@@ -110,8 +128,32 @@ def run(
         scale=WIDTH**-0.5,
         norm=NORM,
         backend=backend,
+        **options,
     )
     grads = torch.autograd.grad(out, [*inputs, *learned], case.grad.to(dtype))
+    return [out.detach(), *grads]
+
+
+def run_rows(
+    case: Case,
+    rows: Tensor,
+    row_offsets: Tensor,
+    mask: Mask,
+    bias: BiasModule | None,
+    activation: str,
+    backend: str,
+    dtype: torch.dtype = torch.float64,
+) -> list[Tensor]:
+    """What `run` gives, if only the tokens ``rows`` are rows of q; ``mask`` is theirs."""
+    inputs = [x.to(dtype).requires_grad_() for x in (case.q[rows], case.k, case.v)]
+    learned = [] if bias is None else [x for x in bias.parameters() if x.requires_grad]
+    out = attend(
+        *inputs,
+        offsets=case.offsets, row_offsets=row_offsets, mask=mask,
+        bias=None if bias is None else bias(case.position, case.time, rows),
+        activation=activation, scale=WIDTH**-0.5, norm=NORM, backend=backend,
+    )  # fmt: skip
+    grads = torch.autograd.grad(out, [*inputs, *learned], case.grad[rows].to(dtype))
     return [out.detach(), *grads]
 
 
@@ -122,6 +164,7 @@ def assert_as_exact_as_reference(
     activation: str,
     dtype: torch.dtype,
     backend: str = "blockwise",
+    **options: Any,
 ) -> None:
     """Max error against float64 ≤ 2× (output) and ≤ 5× (gradients) the reference's in ``dtype``.
 
@@ -130,12 +173,12 @@ def assert_as_exact_as_reference(
     for name in ("q", "k", "v", "grad"):
         setattr(case, name, getattr(case, name).to(dtype).double())
     low = [
-        run(case, mask, bias, activation, backend=name, dtype=dtype)
+        run(case, mask, bias, activation, backend=name, dtype=dtype, **options)
         for name in (backend, "reference")
     ]
     if bias is not None:
         bias.double()
-    exact = run(case, mask, bias, activation, backend="reference")
+    exact = run(case, mask, bias, activation, backend="reference", **options)
     # The reference may be exact by luck, or the terms of a sum cancel: one rounding is allowed.
     floor = torch.finfo(dtype).eps * max((_largest(x) for x in exact), default=0.0)
     for place, (got, plain, right) in enumerate(zip(*low, exact, strict=True)):

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import gc
 import itertools
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from genrank_cli.attention import BACKENDS, Mask, RelativeBias, attend, resolve_backend
+from genrank_cli.attention import (
+    BACKEND_NAMES,
+    Mask,
+    RelativeBias,
+    attend,
+    backends,
+    resolve_backend,
+)
 from genrank_cli.attention.blockwise import _PLANS
 from genrank_cli.attention.plan import Plan
 from genrank_cli.errors import GenrankError
@@ -130,19 +138,6 @@ def test_two_runs_are_equal_bit_for_bit() -> None:
     assert all(map(torch.equal, first, second))
 
 
-@pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_autocast_changes_nothing_inside(activation: str) -> None:
-    case = make_case(RAGGED)
-    q = case.q.float().requires_grad_()
-    plain = call(case, case.mask(), q=q, activation=activation)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        cast = call(case, case.mask(), q=q, activation=activation)
-    assert cast.dtype == torch.float32
-    assert torch.equal(cast, plain)
-    low = call(case, case.mask(), **{x: getattr(case, x).bfloat16() for x in "qkv"})
-    assert low.dtype == torch.bfloat16
-
-
 def test_layers_of_a_batch_share_one_plan_and_its_codes(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[int] = []
     for name in ("__init__", "remember"):
@@ -199,8 +194,8 @@ def test_no_tensor_of_length_squared(activation: str) -> None:
 
 def test_auto_needs_a_compiler_to_be_native(monkeypatch: pytest.MonkeyPatch) -> None:
     for found, name in ((True, "native"), (False, "blockwise")):
-        monkeypatch.setattr("genrank_cli.attention.available", lambda found=found: found)
-        assert resolve_backend("auto") == name in BACKENDS
+        monkeypatch.setattr(backends, "native_available", lambda found=found: found)
+        assert resolve_backend("auto") == name in BACKEND_NAMES
 
 
 def test_unknown_names_are_refused() -> None:
@@ -223,9 +218,19 @@ def test_arguments_that_do_not_fit_are_refused() -> None:
         call(case, mask, k=case.k.float()[:2])
     with pytest.raises(ValueError, match="offsets end at 3"):
         call(case, mask, offsets=torch.tensor([0, 3]))
-    with pytest.raises(ValueError, match="describe the 4 tokens"):
+    with pytest.raises(ValueError, match="describe the 4 rows and 4 keys"):
         call(case, make_case([(2, 1)]).mask())
     with pytest.raises(ValueError, match="row 3 reaches beyond"):
-        call(case, Mask(mask.start, mask.stop, mask.peer_start, mask.peer_stop + 1))
+        call(case, replace(mask, peer_stop=mask.peer_stop + 1))
     with pytest.raises(ValueError, match="row 3 of the mask overlap"):
-        call(case, Mask(mask.start, mask.stop + 1, mask.peer_start, mask.peer_stop))
+        call(case, replace(mask, stop=mask.stop + 1))
+    with pytest.raises(ValueError, match="row 0 of the mask overlap"):
+        call(case, replace(mask, context=mask.context + 1))
+    with pytest.raises(ValueError, match="same tokens"):
+        call(case, mask, q=case.q.float()[:2])
+    with pytest.raises(ValueError, match="describe the 2 rows"):
+        call(case, mask, q=case.q.float()[:2], row_offsets=torch.tensor([0, 2]))
+    with pytest.raises(ValueError, match="row_offsets end at 2"):
+        call(case, mask, row_offsets=torch.tensor([0, 2]))
+    with pytest.raises(GenrankError, match="dropout 1"):
+        call(case, mask, dropout=1.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genrank_cli.attention import packed_mask
+from genrank_cli.attention.mask import check_mask
 from genrank_cli.errors import GenrankError
 from tests.attention.cases import Case, make_case
 
@@ -60,6 +62,37 @@ def test_every_cell(
     assert mask.area() == area
 
 
+@settings(max_examples=30, deadline=None)
+@given(
+    shape=st.lists(
+        st.tuples(st.integers(0, 3), st.integers(0, 7), st.integers(0, 6)), min_size=1, max_size=4
+    ),
+    history=st.sampled_from(["causal", "full"]),
+    window=st.sampled_from([None, 1, 3]),
+    context=st.sampled_from(["own", "history"]),
+)
+def test_contextual_tokens_are_seen_by_all(
+    shape: list[tuple[int, int, int]], history: str, window: int | None, context: str
+) -> None:
+    """Rows behind the contextual tokens see them, and else what they see without them."""
+    case = make_case([(events, shown) for _, events, shown in shape])
+    plain = case.mask(history=history, window=window)
+    count = torch.tensor([first for first, _, _ in shape])
+    mask = packed_mask(
+        case.history, case.shown, case.prefix, case.group,
+        history=history, window=window, context_lengths=count, context=context,
+    )  # fmt: skip
+    offsets = case.offsets + torch.cat((count.new_zeros(1), count.cumsum(0)))
+    for sequence, (first, events, _) in enumerate(shape):
+        dense = mask.dense(offsets, sequence)
+        assert dense[:, :first].all()
+        assert torch.equal(dense[first:, first:], plain.dense(case.offsets, sequence))
+        shown = torch.zeros_like(dense[:first, first:])
+        shown[:, :events] = context == "history"
+        assert torch.equal(dense[:first, first:], shown)
+    check_mask(mask, offsets.diff().repeat_interleave(offsets.diff()))
+
+
 def test_area_of_the_usual_masks() -> None:
     case = make_case([(100, 10)], per_request=10)
     case.prefix.fill_(100)
@@ -76,9 +109,10 @@ def test_area_of_the_usual_masks() -> None:
         ({"history": "causl"}, "did you mean 'causal'?"),
         ({"candidates": "visble"}, "did you mean 'visible'?"),
         ({"window": 0}, "leave it out"),
+        ({"context": "histry"}, "did you mean 'history'?"),
     ],
 )
-def test_bad_options_are_refused(options: dict[str, object], said: str) -> None:
+def test_bad_options_are_refused(options: dict[str, Any], said: str) -> None:
     with pytest.raises(GenrankError) as caught:
         make_case([(3, 1)]).mask(**options)
     assert said in caught.value.hint

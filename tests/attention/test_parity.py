@@ -19,10 +19,11 @@ from tests.attention.cases import (
     assert_as_exact_as_reference,
     make_case,
     run,
+    run_rows,
 )
 
 ACTIVATIONS = ("silu", "softmax")
-MASKS = {
+MASKS: dict[str, dict[str, Any]] = {
     f"{history}-{candidates}{'-window7' if window else ''}": {
         "history": history,
         "candidates": candidates,
@@ -32,6 +33,14 @@ MASKS = {
         ("causal", "full"), ("isolated", "visible"), (None, 7)
     )
 }
+MASKS |= {
+    "context": {"contextual": 3},
+    "context-sees-history": {"contextual": 3, "context": "history"},
+    "context-window7": {"contextual": 3, "window": 7},
+    "context-full-visible-window7": {
+        "contextual": 3, "window": 7, "history": "full", "candidates": "visible",
+    },
+}  # fmt: skip
 SHAPES: dict[str, Shape] = {
     "no-tokens": [(0, 0), (0, 0)],
     "one-token": [(1, 0), (0, 1), (0, 0), (1, 1)],
@@ -88,13 +97,13 @@ def test_small_tiles_of_rows_and_keys(
     seed=st.integers(0, 2**31),
 )
 def test_any_two_intervals(lengths: list[int], activation: str, seed: int) -> None:
-    """Not only masks that `packed_mask` makes: rows that see nothing, one key, disjoint ranges."""
+    """Not only masks that `packed_mask` makes: rows that see nothing, one key, three ranges."""
     case = make_case([(length, 0) for length in lengths], seed=seed)
     length = case.offsets.diff().repeat_interleave(case.offsets.diff())
     random = torch.Generator().manual_seed(seed)
-    draws = torch.rand(4, len(length), generator=random, dtype=torch.float64)
+    draws = torch.rand(5, len(length), generator=random, dtype=torch.float64)
     bounds = (draws * (length + 1)).floor().long().sort(dim=0).values
-    bounds = bounds[[2, 3, 0, 1]] if seed % 2 else bounds
+    bounds = bounds[[0, 3, 4, 1, 2]] if seed % 2 else bounds
     _assert_equal(case, Mask(*bounds), BIASES["alibi-time"](), activation)
 
 
@@ -124,6 +133,37 @@ def test_gradcheck(bias: str, activation: str) -> None:
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("bias", BIASES)
+def test_dropout_drops_the_same_cells(bias: str, activation: str) -> None:
+    case, module = make_case(RAGGED), BIASES[bias]()
+    mask = case.mask(candidates="visible", window=20)
+    assert_as_exact_as_reference(
+        case, mask, module, activation, torch.float32, dropout=0.4, seed=2**33 + 5
+    )
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("bias", BIASES)
+@pytest.mark.parametrize("mask", ["causal-visible", "context-window7"])
+def test_rows_may_be_some_of_the_tokens(mask: str, bias: str, activation: str) -> None:
+    """Rows in the middle of sequences give what they give among all rows, gradients too."""
+    case, module = make_case(RAGGED), BIASES[bias]()
+    module = module.double() if module is not None else None
+    whole = case.mask(**MASKS[mask])
+    sequence = torch.arange(len(RAGGED)).repeat_interleave(case.offsets.diff())
+    rows = torch.arange(0, len(sequence), 3)
+    case.grad[~torch.isin(torch.arange(len(sequence)), rows)] = 0
+    counts = torch.bincount(sequence[rows], minlength=len(RAGGED))
+    bounds = torch.cat((counts.new_zeros(1), counts.cumsum(0)))
+    for backend in ("blockwise", "reference"):
+        out, dq, *others = run(case, whole, module, activation, backend=backend)
+        few = run_rows(case, rows, bounds, whole.rows(rows), module, activation, backend)
+        expected = (out[rows], dq[rows], *others)
+        for got, right in zip(few, expected, strict=True):
+            torch.testing.assert_close(got, right, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_values_may_have_another_width(activation: str) -> None:
     case = make_case(RAGGED, value_width=5)
     _assert_equal(case, case.mask(), None, activation)
@@ -133,7 +173,7 @@ def test_a_row_that_sees_nothing_is_zero() -> None:
     case = make_case([(4, 0)])
     nothing = torch.zeros(4, dtype=torch.int64)
     for activation, backend in itertools.product(ACTIVATIONS, ("blockwise", "reference")):
-        mask = Mask(nothing, nothing, nothing, nothing)
+        mask = Mask.of(nothing, nothing)
         for result in run(case, mask, None, activation, backend=backend):
             assert torch.equal(result, torch.zeros(4, HEADS, WIDTH, dtype=torch.float64))
 

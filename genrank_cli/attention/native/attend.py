@@ -11,12 +11,10 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from genrank_cli.attention.alibi import AlibiRule, AlibiTimeRule
 from genrank_cli.attention.batchmemo import BatchMemo
@@ -46,8 +44,8 @@ def supported(call: Call, q: Tensor) -> bool:
     return fits and (bias is None or type(bias.rule) in KINDS)
 
 
-def attend_native(q: Tensor, k: Tensor, v: Tensor, call: Call) -> Tensor:
-    """See `genrank_cli.attention.attend`.
+def forward_native(q: Tensor, k: Tensor, v: Tensor, call: Call) -> tuple[Tensor, Tensor | None]:
+    """See `genrank_cli.attention.backends.Backend`.
 
     Raises ValueError for a mask that reaches beyond a row's sequence or counts a key twice, and
     `GenrankError` (2) where there is no compiler, and for what the kernels do not know:
@@ -60,44 +58,38 @@ def attend_native(q: Tensor, k: Tensor, v: Tensor, call: Call) -> Tensor:
             "use the backend blockwise",
         )
     tensors = () if call.bias is None else call.bias.tensors
-    out: Tensor = _Native.apply(q, k, v, call, *tensors)  # type: ignore[no-untyped-call]
-    return out
+    q32, k32, v32 = (_rows(x) for x in (q, k, v))
+    out = torch.empty((len(q), *v.shape[1:]), dtype=torch.float32)
+    log_sum = out.new_empty(out.shape[:2]) if call.activation == "softmax" else None
+    held = _Held(call, q32, k32, v32, tensors)
+    held.point(out=out, log_sum=log_sum)
+    held.run(kernels().genrank_forward)
+    return out.to(q.dtype), log_sum
 
 
-class _Native(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, call: Call, *tensors: Tensor) -> Tensor:
-        q32, k32, v32 = (_rows(x) for x in (q, k, v))
-        out = torch.empty(v.shape, dtype=torch.float32)
-        log_sum = out.new_empty(out.shape[:2]) if call.activation == "softmax" else None
-        held = _Held(call, q32, k32, v32, tensors)
-        held.point(out=out, log_sum=log_sum)
-        held.run(kernels().genrank_forward)
-        ctx.call = call
-        ctx.save_for_backward(q, k, v, out, log_sum, *tensors)
-        return out.to(q.dtype)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        q, k, v, out, log_sum, *tensors = ctx.saved_tensors
-        call: Call = ctx.call
-        wanted = ctx.needs_input_grad[4:]
-        inputs = [_rows(x) for x in (q, k, v)]
-        grad32 = _rows(grad)
-        results = [torch.empty(x.shape, dtype=torch.float32) for x in inputs]
-        mean = None if log_sum is None else torch.linalg.vecdot(grad32, out)
-        held = _Held(call, inputs[0], inputs[1], inputs[2], tuple(tensors), grad32)
-        names = ("dq", "dk", "dv")
-        held.point(log_sum=log_sum, mean=mean, **dict(zip(names, results, strict=True)))
-        sums = held.run_with_sums(kernels().genrank_backward) if any(wanted) else []
-        if not any(wanted):
-            held.run(lambda *item: kernels().genrank_backward(*item, None, None, None))
-        learned = (
-            sums[i].to(x.dtype) if want else None
-            for i, (x, want) in enumerate(zip(tensors, wanted, strict=True))
-        )
-        return *(x.to(q.dtype) for x in results), None, *learned
+def backward_native(
+    grad: Tensor,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    out: Tensor,
+    log_sum: Tensor | None,
+    call: Call,
+    wanted: bool,
+) -> tuple[Tensor, Tensor, Tensor, list[Tensor]]:
+    """See `genrank_cli.attention.backends.Backend`."""
+    tensors = () if call.bias is None else call.bias.tensors
+    inputs = [_rows(x) for x in (q, k, v)]
+    grad32 = _rows(grad)
+    dq, dk, dv = (torch.empty(x.shape, dtype=torch.float32) for x in inputs)
+    mean = None if log_sum is None else torch.linalg.vecdot(grad32, out.float())
+    held = _Held(call, inputs[0], inputs[1], inputs[2], tuple(tensors), grad32)
+    held.point(log_sum=log_sum, mean=mean, dq=dq, dk=dk, dv=dv)
+    sums = held.run_with_sums(kernels().genrank_backward) if wanted else []
+    if not wanted:
+        held.run(lambda *item: kernels().genrank_backward(*item, None, None, None))
+    learned = [total.to(x.dtype) for total, x in zip(sums, tensors, strict=False)]
+    return dq.to(q.dtype), dk.to(q.dtype), dv.to(q.dtype), learned
 
 
 def _rows(x: Tensor) -> Tensor:
