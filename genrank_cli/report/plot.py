@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
-import matplotlib.style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from genrank_cli.files import replace_file
+from genrank_cli.report.figure import entitle, save, styled
 from genrank_cli.report.table import Interval
 
 STYLE = Path(__file__).with_name("genrank.mplstyle")
@@ -85,7 +81,7 @@ def plot_differences(
         panels.append(_draw_delta)
     if any(row.speed for row in variants):
         panels.append(_draw_speed)
-    with _figure(3.1 * len(panels) + 1.2, 1.7 + 0.36 * len(ordered)) as figure:
+    with styled(3.1 * len(panels) + 1.2, 1.7 + 0.36 * len(ordered)) as figure:
         axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
         for ax, draw in zip(axes, panels, strict=True):
             for y, row in enumerate(ordered):
@@ -95,9 +91,9 @@ def plot_differences(
         if oracle is not None:
             axes[0].axvline(oracle, color=ORACLE, linestyle=":", linewidth=1.4)
         _label_rows(axes[0], ordered)
-        _title(figure, title, subtitle)
+        entitle(figure, title, subtitle)
         _legend(figure, ordered, oracle, intervals=len(panels) > 1)
-        return _save(figure, path)
+        return save(figure, path)
 
 
 def plot_learning_curves(
@@ -113,7 +109,7 @@ def plot_learning_curves(
     """
     if not curves:
         raise ValueError("no learning curves to draw")
-    with _figure(7.0, 4.0) as figure:
+    with styled(7.0, 4.0) as figure:
         ax = figure.subplots()
         for index, name in enumerate(dict.fromkeys(curve.name for curve in curves)):
             style = LINE_STYLES[index // 7 % len(LINE_STYLES)]
@@ -134,15 +130,8 @@ def plot_learning_curves(
         ax.set_ylabel("validation AUC")
         ax.xaxis.set_major_locator(MaxNLocator(8, integer=x_label == "epoch"))
         figure.legend(loc="outside right upper")
-        _title(figure, title, "one line per seed")
-        return _save(figure, path)
-
-
-@contextmanager
-def _figure(width: float, height: float) -> Iterator[Figure]:
-    """A figure (inches) in the house style; nothing global is left changed."""
-    with matplotlib.style.context(STYLE):
-        yield Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(wspace=0.06))
+        entitle(figure, title, "one line per seed")
+        return save(figure, path)
 
 
 def _draw_auc(ax: Axes, y: float, row: DifferenceRow, base: DifferenceRow | None) -> None:
@@ -205,16 +194,6 @@ def _label_rows(ax: Axes, rows: Sequence[DifferenceRow]) -> None:
             panel.axhline(first - 0.5, color=REFERENCE, linewidth=0.8, linestyle=(0, (4, 3)))
 
 
-def _title(figure: Figure, title: str, subtitle: str) -> None:
-    """The title, and in smaller letters below it what was measured where."""
-    lines = [title] * bool(title) + [" "] * bool(subtitle)  # the blank keeps room for the subtitle
-    if lines:
-        figure.suptitle("\n".join(lines), x=0.01, ha="left")
-    if subtitle:
-        y = 0.98 - 0.24 * bool(title) / figure.get_figheight()
-        figure.text(0.01, y, subtitle, ha="left", va="top", color="#555555")
-
-
 def _legend(
     figure: Figure, rows: Sequence[DifferenceRow], oracle: float | None, intervals: bool
 ) -> None:
@@ -233,12 +212,3 @@ def _legend(
         handles.append((Line2D([], [], color=ORACLE, linestyle=":"), f"oracle {oracle:.4f}"))
     marks, texts = zip(*handles, strict=True)
     figure.legend(marks, texts, loc="outside lower center", ncols=len(handles))
-
-
-def _save(figure: Figure, path: Path) -> list[Path]:
-    suffixes = [path.suffix] if path.suffix in METADATA else [".png", ".svg"]
-    files = [path if path.suffix in METADATA else path.with_name(path.name + s) for s in suffixes]
-    for file in files:
-        kind, metadata = file.suffix[1:], METADATA[file.suffix]
-        replace_file(file, partial(figure.savefig, format=kind, metadata=metadata))
-    return files
