@@ -6,6 +6,7 @@ import itertools
 import logging
 import shutil
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,14 +21,12 @@ from genrank_cli.data.sidetables import (
     choose_buckets,
     content_record,
     side_hash,
-    write_content,
-    write_side,
+    write_sides,
 )
 from genrank_cli.data.sources import RawTables, read
 from genrank_cli.data.sources.files import checksums, find_all
 from genrank_cli.data.staging import Stage, stage
 from genrank_cli.data.store import BUILD_VERSION, CONTENT, Counts, FileRecord, Manifest, Store
-from genrank_cli.data.vocabulary import Vocabulary
 from genrank_cli.data.workspace import check_replaceable, publish, require_space, workspace
 from genrank_cli.errors import GenrankError, data_error
 from genrank_cli.paths import store_path
@@ -173,17 +172,15 @@ def _write(
     runs = folder / "runs"
     staged = stage(tables, card, runs, report)
     require_space(folder, staged.events * staged.row_bytes, "writing the events")
-    events = write_events(staged, card, folder, report)
+    with ThreadPoolExecutor(1, "genrank-side") as pool:
+        sides = pool.submit(write_sides, card, tables, raw_dir, staged, folder)
+        events = write_events(staged, card, folder, report)
     shutil.rmtree(runs)
-    users = write_side(tables.users, "user", staged.users, card.numbers.get("user", {}), folder)
-    items = write_side(tables.items, "item", staged.items, card.numbers.get("item", {}), folder)
-    width = _write_content(card, raw_dir, staged.items, folder) or items.content_width
+    users, items = sides.result()
     quirks = Counter(staged.quirks)
     quirks.update(tables.quirks)
     manifest = _manifest(name, card, staged, events, users, items)
-    manifest = manifest.model_copy(
-        update={"sources": sources, "quirks": dict(quirks), "content_width": width}
-    )
+    manifest = manifest.model_copy(update={"sources": sources, "quirks": dict(quirks)})
     manifest = _with_windows(manifest, folder, report)
     manifest = _with_side_files(manifest, folder)
     manifest.write(folder)
@@ -191,22 +188,6 @@ def _write(
     problem = first_problem(Store.open(folder))
     if problem is not None:
         raise data_error(f"{card.name}: {problem.invariant}: {problem.detail}")
-
-
-def _write_content(card: Card, raw_dir: Path | None, items: Vocabulary, folder: Path) -> int:
-    """Write the content vectors that the card declares; their width, 0 without any."""
-    if card.content is None:
-        return 0
-    if raw_dir is None:
-        raise data_error(f"{card.name}: content vectors come from raw files, and there are none")
-    if (folder / CONTENT).exists():
-        hint = "leave [content] out of the card"
-        raise data_error(f"{card.name}: the source gives content vectors of its own", hint)
-    from genrank_cli.data.content import content_vectors
-
-    content = content_vectors(card, raw_dir, items.values)
-    write_content(content, folder)
-    return int(content.shape[1])
 
 
 def resolved_windows(card: Card) -> WindowSpec | None:
@@ -258,7 +239,7 @@ def _manifest(
         event_numbers=choose_buckets(staged.numbers, buckets, "event"),
         user_numbers=users.numbers,
         item_numbers=items.numbers,
-        content_width=0,
+        content_width=items.content_width,
         windows=resolved_windows(card),
         apart=staged.apart,
         truth=bool(staged.truths),

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from genrank_cli.data.card import Card, list_cards
+from genrank_cli.data.card import Card, list_cards, own_card
 from genrank_cli.data.store import MANIFEST, Store
-from genrank_cli.errors import GenrankError
+from genrank_cli.errors import GenrankError, unknown_name
 from genrank_cli.paths import data_home
 from genrank_cli.report.table import Column, Kind, Table, Value
 
@@ -30,6 +30,14 @@ def catalogue() -> Table:
     rows = [_row(card.name, card) for card in cards]
     rows += [_row(name, None) for name in _other_stores({card.name for card in cards})]
     return Table("Datasets", COLUMNS, rows, notes=[f"Built datasets are in {data_home()}."])
+
+
+def check_known(name: str) -> None:
+    """Raise `GenrankError` (2) for a dataset that is neither built nor has a card."""
+    names = {card.name for card in list_cards()}
+    names |= set(_other_stores(names))
+    if name not in names and own_card(name) is None and not (data_home() / name).exists():
+        raise unknown_name("dataset", name, names, "see: genrank data list")
 
 
 def _other_stores(known: set[str]) -> Iterator[str]:

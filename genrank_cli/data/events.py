@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,15 +16,17 @@ import polars as pl
 
 from genrank_cli.data.card import Card, RequestRule
 from genrank_cli.data.columns import ColumnWriter
+from genrank_cli.data.prefetch import prefetched
 from genrank_cli.data.progress import Report
-from genrank_cli.data.runs import Block
+from genrank_cli.data.runs import Block, Cut
 from genrank_cli.data.staging import Stage
 from genrank_cli.data.store import EVENTS, FileRecord, TimeRange
 from genrank_cli.errors import data_error
 
 Columns = dict[str, npt.NDArray[Any]]
 
-WRITERS = 2  # threads that hash and write one block's columns while the next block is sorted
+SORTERS = 2  # threads that sort and code blocks ahead
+WRITERS = 2  # threads that hash and write one block's columns meanwhile
 
 # Seconds. A float64 time of today is exact to a quarter of this: 1.067 − 0.067 is not quite 1.
 CLOCK = 1e-6
@@ -59,9 +62,9 @@ def write_events(stage: Stage, card: Card, folder: Path, report: Report) -> Even
         pool = stack.enter_context(ThreadPoolExecutor(WRITERS, "genrank-write"))
         written: list[Future[None]] = []
         report("sorting events", 0, stage.events)
-        for block in stage.blocks():
-            rows += len(block.events)
-            columns = _columns(block, stage, card.requests, requests)
+        for block in prefetched(partial(_coded, stage, card.requests), stage.cuts(), SORTERS):
+            rows, columns = rows + block.rows, block.columns
+            columns["request"] += np.uint32(requests)
             _finish(written)
             written = [pool.submit(writers[name].append, c) for name, c in columns.items()]
             requests = int(columns["request"][-1]) + 1
@@ -71,7 +74,8 @@ def write_events(stage: Stage, card: Card, folder: Path, report: Report) -> Even
             report("sorting events", rows, stage.events)
         _finish(written)
         _check_classes(classes)
-        files = {f"{EVENTS}/{name}.npy": writer.close() for name, writer in writers.items()}
+        records = pool.map(ColumnWriter.close, writers.values())
+        files = dict(zip((f"{EVENTS}/{name}.npy" for name in writers), records, strict=True))
     return EventSummary(
         files=files,
         events=writers["user"].rows,
@@ -110,25 +114,37 @@ def _dtypes(stage: Stage) -> dict[str, type[np.generic]]:
     }
 
 
-def _columns(block: Block, stage: Stage, rule: RequestRule, first_request: int) -> Columns:
-    """The block's event columns, [n] each; requests are numbered from ``first_request``."""
-    user = block.users.ids(block.events["user"])
-    order = order_by(user, block.events["timestamp"].to_numpy())
-    events, user = block.events[order], user[order]
-    kept = _first_of_copies(events, user)
+class Coded(NamedTuple):
+    """A block's event columns, [n] each; its requests are numbered from 0."""
+
+    rows: int  # with the copies, which the columns lack
+    columns: Columns
+
+
+def _coded(stage: Stage, rule: RequestRule, cut: Cut) -> Coded:
+    block = stage.runs.block(cut)
+    return Coded(len(block.events), _columns(block, stage, rule))
+
+
+def _columns(block: Block, stage: Stage, rule: RequestRule) -> Columns:
+    events, user = block.events, block.users.ids(block.events["user"])
+    order = order_by(user, events["timestamp"].to_numpy())
+    kept = _first_of_copies(events, user, order)
     if not kept.all():
-        events, user = events.filter(kept), user[kept]
+        order = order[kept]
+    user = user.take(order)
+    # numpy gathers a column in a third of the time that polars needs for it.
     columns: Columns = {
         "user": user + np.uint32(block.first_user),
-        "item": stage.items.ids(events["item"]),
+        "item": stage.items.ids(events["item"]).take(order),
     }
     for name, vocabulary in stage.contexts.items():
-        columns[f"context.{name}"] = vocabulary.field(events[f"context.{name}"])
+        columns[f"context.{name}"] = vocabulary.field(events[f"context.{name}"]).take(order)
     for name in events.columns:
         if name.startswith(_AS_STAGED):
-            columns[name] = events[name].to_numpy()
-    begins = _request_begins(events, user, rule)  # [n]
-    columns["request"] = (np.cumsum(begins) + (first_request - 1)).astype(np.uint32)
+            columns[name] = events[name].to_numpy().take(order)
+    begins = _request_begins(events, order, columns["timestamp"], user, rule)  # [n]
+    columns["request"] = np.cumsum(begins, dtype=np.uint32) - np.uint32(1)
     return columns
 
 
@@ -150,32 +166,39 @@ def order_by(user: npt.NDArray[np.uint32], time: npt.NDArray[np.float64]) -> npt
     return order
 
 
-def _first_of_copies(events: pl.DataFrame, user: npt.NDArray[np.uint32]) -> npt.NDArray[np.bool_]:
-    """Whether each event, sorted by user and time, is no exact copy of an earlier one; [n]."""
+def _first_of_copies(
+    events: pl.DataFrame, user: npt.NDArray[np.uint32], order: npt.NDArray[np.int64]
+) -> npt.NDArray[np.bool_]:
+    """Whether each event, in ``order`` by user and time, is no copy of an earlier one; [n]."""
     kept = np.ones(len(user), dtype=np.bool_)
-    time = events["timestamp"].to_numpy()
+    user, time = user.take(order), events["timestamp"].to_numpy().take(order)
     same = (user[1:] == user[:-1]) & (time[1:] == time[:-1])
     # Copies share their moment: only events that share one are compared column by column.
     shared = np.zeros(len(user), dtype=np.bool_)
     shared[1:] = same
     shared[:-1] |= same
     if same.any():
-        first = events.filter(shared).select(pl.struct(pl.all()).is_first_distinct())
+        first = events[order[shared]].select(pl.struct(pl.all()).is_first_distinct())
         kept[shared] = first.to_series().to_numpy()
     return kept
 
 
 def _request_begins(
-    events: pl.DataFrame, user: npt.NDArray[np.uint32], rule: RequestRule
+    events: pl.DataFrame,
+    order: npt.NDArray[np.int64],
+    time: npt.NDArray[np.float64],
+    user: npt.NDArray[np.uint32],
+    rule: RequestRule,
 ) -> npt.NDArray[np.bool_]:
-    """Whether each event is the first of a request; [n]."""
+    """Whether each event in ``order``, of ``time`` and ``user``, is the first of a request; [n]."""
     begins = np.ones(len(user), dtype=np.bool_)
     begins[1:] = user[1:] != user[:-1]
     if rule.rule == "gap":
-        begins[1:] |= np.diff(events["timestamp"].to_numpy()) > rule.gap_seconds + CLOCK
+        begins[1:] |= np.diff(time) > rule.gap_seconds + CLOCK
         return begins
+    events = events.select("user", "request")[order]
     begins |= events["request"].ne_missing(events["request"].shift()).to_numpy()
-    pairs = events.filter(pl.Series(begins)).select("user", "request")
+    pairs = events.filter(pl.Series(begins))
     twice = pairs.filter(pairs.is_duplicated())
     if len(twice):
         broken = twice.sort("user", "request").row(0)

@@ -152,6 +152,25 @@ def _statistics(view: View) -> Iterator[Finding]:
     yield Finding("statistic fields", level, found, meaning, remedy, figures)
 
 
+def _side_tables(view: View) -> Iterator[Finding]:
+    """What is known of users and items is one state of them, used for events of any time."""
+    manifest = view.manifest
+    tables = {
+        "users": (manifest.user_fields, manifest.user_numbers),
+        "items": (manifest.item_fields, manifest.item_numbers),
+    }
+    found = {side: len(fields) + len(numbers) for side, (fields, numbers) in tables.items()}
+    if not any(found.values()):
+        return
+    shown = listed([f"{count} of {side}" for side, count in found.items() if count])
+    meaning = "one snapshot of a time that the store does not know, used for earlier events, too"
+    remedy = "make sure that it is older than test, or compare without model.features.user_fields"
+    level: Level = "note" if found["users"] else "ok"
+    if not found["users"]:
+        meaning, remedy = meaning + "; items change little", ""
+    yield Finding("side tables", level, shown, meaning, remedy, found)
+
+
 def _label_drift(view: View) -> Iterator[Finding]:
     figures = {
         task: asdict(found) | {"change": found.change} for task, found in view.drifts.items()
@@ -270,6 +289,7 @@ CHECKS: tuple[Callable[[View], Iterator[Finding]], ...] = (
     _repeats,
     _cut,
     _statistics,
+    _side_tables,
     _label_drift,
     _cold,
     _histories,

@@ -15,7 +15,7 @@ from genrank_cli.data.side import read_column, read_field, read_number
 from genrank_cli.data.sidetables import side_hash
 from genrank_cli.data.store import CONTENT, EVENTS, Store
 
-SLICE = 1 << 22  # rows looked at together
+SLICE = 1 << 18  # rows looked at together: few enough to stay in the cache
 
 Array = npt.NDArray[Any]
 
@@ -30,6 +30,7 @@ class Finding:
 
 def first_problem(store: Store) -> Finding | None:
     """The first broken invariant, but for the hashes, which a build has just made itself."""
+    # One by one: Python 3.11 sometimes fails where two threads read the header of an array file.
     checks = (name for name in CHECKS if name not in HASHES)
     return next((found for found in map(_finder(store), checks) if found.detail), None)
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from genrank_cli.data.card import Card
 from genrank_cli.data.columns import hash_values
 from genrank_cli.data.declare import QUANTILES, Buckets
 from genrank_cli.data.side import hash_side, read_column
-from genrank_cli.data.staging import number
+from genrank_cli.data.sources import RawTables
+from genrank_cli.data.staging import Stage, number
 from genrank_cli.data.store import CONTENT, FieldInfo, FileRecord, Manifest, NumberInfo
 from genrank_cli.data.vocabulary import Vocabulary
 from genrank_cli.data.workspace import disk_full
@@ -34,6 +36,33 @@ class SideSummary:
     content_width: int
     dropped: int  # rows of the source without events
     unlisted: int  # ids with events that the source does not list
+
+
+def write_sides(
+    card: Card, tables: RawTables, raw_dir: Path | None, staged: Stage, folder: Path
+) -> tuple[SideSummary, SideSummary]:
+    """Write the tables of users and of items with their content vectors."""
+    numbers = card.numbers
+    users = write_side(tables.users, "user", staged.users, numbers.get("user", {}), folder)
+    items = write_side(tables.items, "item", staged.items, numbers.get("item", {}), folder)
+    width = _write_content(card, raw_dir, staged.items, folder)
+    return users, replace(items, content_width=width or items.content_width)
+
+
+def _write_content(card: Card, raw_dir: Path | None, items: Vocabulary, folder: Path) -> int:
+    """Write the content vectors that the card declares; their width, 0 without any."""
+    if card.content is None:
+        return 0
+    if raw_dir is None:
+        raise data_error(f"{card.name}: content vectors come from raw files, and there are none")
+    if (folder / CONTENT).exists():
+        hint = "leave [content] out of the card"
+        raise data_error(f"{card.name}: the source gives content vectors of its own", hint)
+    from genrank_cli.data.content import content_vectors
+
+    content = content_vectors(card, raw_dir, items.values)
+    write_content(content, folder)
+    return int(content.shape[1])
 
 
 def write_side(

@@ -19,7 +19,7 @@ import polars as pl
 from genrank_cli.data.card import Card
 from genrank_cli.data.progress import Report, quiet
 from genrank_cli.data.rawcheck import check_batch
-from genrank_cli.data.runs import Block, Runs, RunWriter
+from genrank_cli.data.runs import Cut, Runs, RunWriter
 from genrank_cli.data.sources import RawTables
 from genrank_cli.data.vocabulary import Distinct, Vocabulary
 from genrank_cli.data.workspace import disk_full
@@ -27,7 +27,9 @@ from genrank_cli.errors import data_error
 
 GROUPS = ("action", "task", "truth", "context", "number", "quirk")
 MAX_ACTIONS = 32  # bits of a mask
-BLOCK_ROWS = 2_000_000  # events sorted at a time; about 300 bytes of memory each
+BLOCK_ROWS = 1_000_000  # events sorted at a time; about 300 bytes of memory each
+RUN_BLOCKS = 2  # blocks to a run: with fewer runs there are fewer slices to read for a block
+PIECE_ROWS = 1 << 17  # events checked at a time: a column of them stays in the cache
 
 
 @dataclass(frozen=True)
@@ -58,13 +60,13 @@ class Stage:
         groups = (self.tasks, self.truths, self.contexts, self.numbers)
         return 8 + 4 * 4 + self.apart + 4 * sum(map(len, groups))
 
-    def blocks(self) -> Iterator[Block]:
-        """Events of consecutive users, in blocks; a user's events in the order of the source.
+    def cuts(self) -> list[Cut]:
+        """Blocks of consecutive users, for `Runs.block`; a user's events stand as in the source.
 
-        Columns as staged: ``user``, ``item`` (raw), ``timestamp``, [``request``], ``actions``,
+        Their columns: ``user``, ``item`` (raw), ``timestamp``, [``request``], ``actions``,
         ``task.*``, ``truth.*``, ``context.*`` (raw), ``number.*``, [``apart``].
         """
-        return self.runs.blocks(BLOCK_ROWS)
+        return self.runs.cuts(BLOCK_ROWS)
 
 
 def stage(tables: RawTables, card: Card, folder: Path, report: Report = quiet) -> Stage:
@@ -77,10 +79,10 @@ def stage(tables: RawTables, card: Card, folder: Path, report: Report = quiet) -
         schema = tables.events.collect_schema()
     names = _columns(schema, card)
     folder.mkdir()
-    runs, items, quirks = RunWriter(folder), Distinct(), Counter[str]()
+    runs, items, quirks = RunWriter(folder, RUN_BLOCKS * BLOCK_ROWS), Distinct(), Counter[str]()
     contexts = {name: Distinct() for name in names["context"]}
     rows, doubtful = 0, False
-    for batch in _batches(tables, schema, names, card):
+    for batch in _pieces(tables, schema, names, card):
         _check_order(batch["row"], rows)
         _check_refused(batch, tables, card.name)
         check_batch(batch, card)
@@ -110,16 +112,16 @@ def stage(tables: RawTables, card: Card, folder: Path, report: Report = quiet) -
     )
 
 
-def _batches(
+def _pieces(
     tables: RawTables, schema: pl.Schema, names: dict[str, list[str]], card: Card
 ) -> Iterator[pl.DataFrame]:
-    """The staged columns in batches, in the order of the source."""
+    """The staged columns piece by piece, in the order of the source."""
     staged = _canonical(tables.events, schema, names, card)
     with _explained(tables, card.name):
         stream = staged.collect_batches(
-            chunk_size=BLOCK_ROWS, maintain_order=True, engine="streaming"
+            chunk_size=min(PIECE_ROWS, BLOCK_ROWS), maintain_order=True, engine="streaming"
         )
-        yield from (batch.rechunk() for batch in stream if len(batch))
+        yield from (batch for batch in stream if len(batch))
 
 
 @contextmanager

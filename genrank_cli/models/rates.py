@@ -34,10 +34,12 @@ def predict_rates(
     """Predictions [w] for the rows ``wanted``, from the labels of the rows where ``fit`` is true.
 
     ``codes`` are the user and the item of every row. Binary: logit p = logit(user's rate) +
-    logit(item's rate) − logit(overall rate), where both classes occur among the fitted labels.
+    logit(item's rate) − logit(overall rate); the overall rate, where only one class was fitted.
     Regression: the same sum of the means themselves.
     """
     known = labels[fit]
+    if kind != "regression" and known.min() == known.max():  # its log-odds are infinite
+        return np.full(len(wanted), known[0], dtype=np.float64)
     means = [
         smoothed_rates(code[fit], known, int(code.max()) + 1, config.prior_events)[code[wanted]]
         for code in codes

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
-from pydantic import ConfigDict
+from pydantic import BeforeValidator, ConfigDict
 
 from genrank_cli.data.declare import Frozen
 from genrank_cli.data.store import Store
@@ -22,8 +22,23 @@ from genrank_cli.training.run import Record, read_predictions
 RECORD_VERSION = 1
 
 
+def _number(value: Any) -> Any:
+    return float("nan") if value is None else value
+
+
+def _interval(value: Any) -> Any:
+    if not isinstance(value, Mapping):
+        return value
+    return {name: _number(bound) for name, bound in value.items()}
+
+
+# Numbers that may be nan: null in the file.
+Number = Annotated[float, BeforeValidator(_number)]
+Estimate = Annotated[Interval, BeforeValidator(_interval)]
+
+
 class _Result(Frozen):
-    # An interval over one seed has no bounds; strict JSON writes them as null.
+    # An interval over one seed has no bounds; strict JSON writes them as null, read back as nan.
     model_config = ConfigDict(ser_json_inf_nan="null", extra="forbid", frozen=True)
 
 
@@ -36,12 +51,12 @@ class RowResult(_Result):
     preset: str
     changes: dict[str, Any]
     seeds: list[int]
-    auc: list[float]
-    auc_mean: Interval
-    metrics: dict[str, float]
-    delta_auc: Interval | None
-    delta_auc_users: Interval | None
-    speed_ratio: Interval | None
+    auc: list[Number]
+    auc_mean: Estimate
+    metrics: dict[str, Number]
+    delta_auc: Estimate | None
+    delta_auc_users: Estimate | None
+    speed_ratio: Estimate | None
     speed_outliers: int
     events_per_s: float | None
     parameters: int

@@ -12,7 +12,7 @@ from genrank_cli.data.declare import Buckets, WindowSpec
 from genrank_cli.data.exposure import drift
 from genrank_cli.data.findings import Finding
 from genrank_cli.data.splits import Part
-from genrank_cli.data.store import NumberInfo
+from genrank_cli.data.store import FieldInfo, NumberInfo
 from tests.data.planted import clean_rows, findings, planted
 from tests.data.slow_audit import Row
 from tests.factory import MemoryStore
@@ -208,6 +208,22 @@ def test_statistics_are_named_as_leaks() -> None:
     assert found.found == "user.clicks, item.rate0, item.rate1 and 3 more"
     assert "off by default" in found.meaning
     assert found.figures["fields"][-1] == "item.rate4"
+
+
+def test_side_tables_are_snapshots_of_an_unknown_time() -> None:
+    names = ("user_fields", "item_fields", "user_numbers", "item_numbers")
+    nothing: dict[str, Any] = {name: {} for name in names}
+    field = FieldInfo(size=3, multi=False)
+    number = NumberInfo(buckets=Buckets(quantiles=16), statistic=False)
+    assert "side tables" not in described(**nothing)
+    users = described(**nothing | {"user_fields": {"age": field}, "user_numbers": {"fans": number}})
+    found = users["side tables"]
+    assert (found.level, found.found) == ("note", "2 of users")
+    assert "a time that the store does not know" in found.meaning
+    assert "model.features.user_fields" in found.remedy
+    items = described(**nothing | {"item_fields": {"genre": field}})["side tables"]
+    assert (items.level, items.found) == ("ok", "1 of items")
+    assert items.figures == {"users": 0, "items": 1}
 
 
 def test_features_that_do_not_leak_are_listed() -> None:

@@ -96,6 +96,16 @@ def test_command_refuses(built: str, cli: Cli) -> None:
     wrong = cli("data", "audit", built, "--split", "usr")
     assert wrong.code == ExitCode.USAGE
     assert "did you mean 'user'" in wrong.err
-    absent = cli("data", "audit", "nothing")
+    absent = cli("data", "audit", "ml-1m")
     assert absent.code == ExitCode.DATA
     assert "is not built" in absent.err
+
+
+@pytest.mark.parametrize("command", ["audit", "describe", "validate"])
+def test_an_unknown_name_gets_the_nearest_known_one(built: str, command: str, cli: Cli) -> None:
+    for name, nearest in (("ml-100", "ml-100k"), (built + "x", built)):
+        unknown = cli("data", command, name)
+        assert unknown.code == ExitCode.USAGE
+        assert f"unknown dataset '{name}'" in unknown.err
+        assert f"did you mean '{nearest}'?" in unknown.err
+        assert "data build" not in unknown.err

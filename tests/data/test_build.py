@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from genrank_cli.data import staging
+from genrank_cli.data import runs, staging
 from genrank_cli.data.card import RequestRule
 from genrank_cli.data.invariants import check
 from genrank_cli.errors import GenrankError
@@ -29,7 +29,7 @@ def test_rows_are_sorted_by_user_time_and_place_in_the_source(build_tables: Buil
     assert (store.column("task.like") == item[order] % 2).all()
 
 
-def test_order_and_hash_do_not_depend_on_the_block_size(
+def test_order_and_hash_depend_neither_on_the_block_size_nor_on_what_fits_in_memory(
     build_tables: BuildTables, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     random = np.random.default_rng(1)
@@ -47,8 +47,10 @@ def test_order_and_hash_do_not_depend_on_the_block_size(
     )
     whole = build_tables(raw)
     monkeypatch.setattr(staging, "BLOCK_ROWS", 30)
-    blocks = build_tables(raw)
-    assert blocks.manifest == whole.manifest
+    for kept in (0, 5000, runs.KEPT_BYTES):
+        monkeypatch.setattr(runs, "KEPT_BYTES", kept)
+        blocks = build_tables(raw)
+        assert blocks.manifest == whole.manifest
     assert blocks.manifest.counts.users == 40
     assert all(not finding.detail for finding in check(blocks))
 
@@ -150,3 +152,14 @@ def test_content_that_is_not_finite(build_tables: BuildTables) -> None:
 def test_labels_that_no_task_names_are_left_out(build_tables: BuildTables) -> None:
     store = build_tables(events(**{"task.share": [float("nan")] * 8}))
     assert [name for name in store.columns if name.startswith("task.")] == ["task.like"]
+
+
+def test_requests_of_a_column_do_not_depend_on_the_order_of_the_source(
+    build_tables: BuildTables,
+) -> None:
+    raw = events(request=[0, 0, 1, 1] * 2)
+    card = plain_card(requests=RequestRule(rule="column"))
+    expected = build_tables(raw, card=card).column("request").tolist()
+    for seed in range(5):
+        mixed = raw.sample(fraction=1.0, shuffle=True, seed=seed)
+        assert build_tables(mixed, card=card).column("request").tolist() == expected

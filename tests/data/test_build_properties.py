@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genrank_cli.data import build as building
-from genrank_cli.data import staging, vocabulary
+from genrank_cli.data import runs, staging, vocabulary
 from genrank_cli.data.card import RequestRule
 from genrank_cli.data.invariants import check
 from genrank_cli.data.sources import RawTables
@@ -65,7 +65,9 @@ def logs(draw: st.DrawFn, kind: str) -> list[Event]:
     return draw(st.permutations([*events, *copies, *both]))
 
 
-def build(events: list[Event], kind: str, rule: str, block_rows: int, home: Path) -> Store:
+def build(
+    events: list[Event], kind: str, rule: str, block_rows: int, kept_bytes: int, home: Path
+) -> Store:
     ids = pl.String if kind == "text" else pl.Int64
     schema = {"user": ids, "item": ids, "time": pl.Int64} | TYPES
     names = {
@@ -84,26 +86,31 @@ def build(events: list[Event], kind: str, rule: str, block_rows: int, home: Path
         patch.setenv("GENRANK_HOME", str(home))
         patch.setattr(building, "read", lambda _card, _raw_dir: tables)
         patch.setattr(staging, "BLOCK_ROWS", block_rows)
+        patch.setattr(runs, "KEPT_BYTES", kept_bytes)
         patch.setattr(vocabulary, "MERGE_ROWS", block_rows)
         return building.build_store(card, force=True).store
 
 
 @pytest.mark.slow
 @settings(max_examples=40)
-@given(data=st.data(), block_rows=st.sampled_from([1, 5, 1000]))
+@given(
+    data=st.data(),
+    block_rows=st.sampled_from([1, 5, 1000]),
+    kept_bytes=st.sampled_from([0, 300, 1 << 20]),
+)
 @pytest.mark.parametrize("kind", IDS)
 @pytest.mark.parametrize("rule", ["gap", "column"])
 def test_the_store_is_that_of_a_slow_build(
-    kind: str, rule: str, block_rows: int, data: st.DataObject
+    kind: str, rule: str, block_rows: int, kept_bytes: int, data: st.DataObject
 ) -> None:
     events = data.draw(logs(kind))
     expected = slow_build(events, rule, gap=0.5)
     with tempfile.TemporaryDirectory() as folder:
         if expected is None:
             with pytest.raises(GenrankError, match="is not contiguous in time"):
-                build(events, kind, rule, block_rows, Path(folder))
+                build(events, kind, rule, block_rows, kept_bytes, Path(folder))
             return
-        store = build(events, kind, rule, block_rows, Path(folder))
+        store = build(events, kind, rule, block_rows, kept_bytes, Path(folder))
         assert store.columns == sorted(expected.columns)
         for name, values in expected.columns.items():
             np.testing.assert_array_equal(store.column(name), values, err_msg=name)

@@ -220,6 +220,20 @@ def test_text_file_with_other_columns_items_or_bad_lines(tmp_path: Path, kind: s
     assert "line 3" in refused(card(kind, "t.csv", columns=("c",)), tmp_path)
 
 
+@pytest.mark.parametrize("kind", ["hash", "tfidf"])
+@pytest.mark.parametrize("name", ["t.csv", "t.parquet"])
+def test_a_row_with_an_empty_id_is_refused(tmp_path: Path, name: str, kind: str) -> None:
+    frame = pl.DataFrame({"item": ["3", None, "5"], "caption": ["ab", "cd", "ef"]})
+    if name.endswith("parquet"):
+        frame.write_parquet(tmp_path / name)
+    else:
+        frame.write_csv(tmp_path / name)
+    with pytest.raises(GenrankError) as caught:
+        content_vectors(card(kind, name, columns=["caption"], width=4), tmp_path, IDS)
+    place = "row 2" if name.endswith("parquet") else "line 3"
+    assert f"{tmp_path / name}, {place}: item is empty" in str(caught.value)
+
+
 def test_text_of_nothing(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("item,c\n5,\n3,\n")
     assert "no item of the data has a text in c" in refused(

@@ -153,7 +153,9 @@ def test_paths_start_at_the_folder_of_the_card(
     here: Path, home: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (here / "cards").mkdir()
-    assert cli("data", "init", "log.parquet", "-o", "cards/mine.toml", "--name", "mine").code == 0
+    assert (
+        cli("data", "init", "log.parquet", "--card", "cards/mine.toml", "--name", "mine").code == 0
+    )
     assert tomllib.loads((here / "cards" / "mine.toml").read_text())["files"]["events"] == {
         "path": "../log.parquet"
     }
@@ -203,8 +205,9 @@ def test_odd_names_are_written_so_that_they_are_read(here: Path, home: Path, cli
         (["."], ".: is a folder", ExitCode.DATA),
         (["users.csv", "--name", "ml-1m"], "comes with genrank", ExitCode.USAGE),
         (["users.csv", "--name", "My Log"], "'My Log' is not a name", ExitCode.USAGE),
-        (["users.csv", "-o", "card.txt"], "a card ends in .toml", ExitCode.USAGE),
-        (["users.csv", "-o", "no/card.toml"], "the folder no does not exist", ExitCode.USAGE),
+        (["users.csv", "--card", "card.txt"], "a card ends in .toml", ExitCode.USAGE),
+        (["users.csv", "--card", "no/card.toml"], "the folder no does not exist", ExitCode.USAGE),
+        (["users.csv", "-o", "no/table.md"], "the folder no does not exist", ExitCode.USAGE),
         (["old.csv"], "old.toml is there already", ExitCode.USAGE),
         (["empty.csv"], "empty.csv is empty", ExitCode.DATA),
         (["header.csv"], "has columns but no rows", ExitCode.DATA),
@@ -238,8 +241,15 @@ def test_refusals(arguments: list[str], reason: str, code: int, here: Path, cli:
 
 def test_force_replaces_a_card_and_a_dash_prints_it(here: Path, cli: Cli) -> None:
     (here / "log.toml").write_text("mine")
-    printed = cli("data", "init", "log.parquet", "-o", "-")
+    printed = cli("data", "init", "log.parquet", "--card", "-")
     assert tomllib.loads(printed.out)["source"] == "table"
     assert (here / "log.toml").read_text() == "mine"
     assert cli("data", "init", "log.parquet", "--force").code == 0
     assert (here / "log.toml").read_text() == printed.out
+
+
+def test_the_table_goes_where_that_of_every_command_goes(here: Path, cli: Cli) -> None:
+    done = cli("data", "init", "log.parquet", "--name", "mine", "-o", "seen.csv")
+    assert (done.code, done.out) == (0, "")
+    assert (here / "seen.csv").read_text().startswith("column,")
+    assert tomllib.loads((here / "mine.toml").read_text())["name"] == "mine"

@@ -1,4 +1,4 @@
-"""KuaiRand's official layout → events, users and videos."""
+"""KuaiRand's official layout: its logs → events, its cards, its commands."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 
 from genrank_cli.data.build import build_store
 from genrank_cli.data.card import load_card
 from genrank_cli.data.invariants import check
 from genrank_cli.data.sources import read
+from genrank_cli.data.sources.cells import Number
+from genrank_cli.data.sources.kuairand import log_columns
 from genrank_cli.errors import ExitCode
 from tests.conftest import Cli
 from tests.data.kuairand_raw import (
@@ -34,8 +37,6 @@ from tests.data.kuairand_raw import (
     build_kuairand,
     exposure,
     kuairand_card,
-    read_kuairand,
-    write_categories,
     write_kuairand,
     write_table,
 )
@@ -154,6 +155,20 @@ def test_hour_and_weekday_are_those_of_china(tmp_path: Path) -> None:
         assert event["quirk.date_or_hour_not_of_time"] == differs
 
 
+def test_a_date_and_an_hour_that_are_those_of_the_time_in_china_are_no_quirk(
+    tmp_path: Path,
+) -> None:
+    china, hour = timezone(timedelta(hours=8)), 3_600_000
+    rows = []
+    for step in range(80 * 24):  # every hour, the first and the last moment of it
+        for moment in (step * hour, (step + 1) * hour - 1):
+            row = exposure(1, step, moment)
+            local = datetime.fromtimestamp(row["time_ms"] // 1000, china)
+            rows.append(row | {"date": int(f"{local:%Y%m%d}"), "hourmin": 100 * local.hour + 59})
+    found = events_of(tuple(rows), tmp_path)
+    assert not any(event["quirk.date_or_hour_not_of_time"] for event in found)
+
+
 def test_time_is_exact_to_the_millisecond(tmp_path: Path) -> None:
     rows = tuple(exposure(1, 1, k) for k in range(999))
     found = [event["timestamp"] for event in events_of(rows, tmp_path)]
@@ -176,81 +191,6 @@ def test_random_exposures_are_apart_whichever_log_holds_them(tmp_path: Path) -> 
     events = read(kuairand_card(), tmp_path).events.collect()
     assert events["apart"].to_list()[-1] is True
     assert events["quirk.is_rand_of_other_log"].to_list()[-1] is True
-
-
-def test_users(raw: Path) -> None:
-    users = read_kuairand(raw).users
-    assert users is not None
-    first, second = users.collect().sort("user").to_dicts()
-    assert {
-        key: first[f"field.{key}"] for key in ("user_active_degree", "fans_user_num_range")
-    } == {
-        "user_active_degree": "full_active",
-        "fans_user_num_range": "[100,1k)",
-    }
-    assert first["field.is_live_streamer"] is None  # -124
-    assert (first["field.onehot_feat4"], second["field.onehot_feat4"]) == (1, 1)  # 1.0 and 1
-    assert second["field.onehot_feat17"] is None
-    assert second["field.user_active_degree"] is None  # UNKNOWN
-    assert second["field.fans_user_num_range"] is None
-    numbers = [f"number.{name}" for name in ("follow_user_num", "fans_user_num", "register_days")]
-    assert [first[name] for name in numbers] == [514, 150, 799]
-    assert [second[name] for name in numbers] == [8, None, 31]
-    fields = [name for name in first if name.startswith("field.")]
-    assert len(fields) == 5 + 3 + 18
-
-
-def test_videos(raw: Path) -> None:
-    items = read_kuairand(raw).items
-    assert items is not None
-    found = items.collect().sort("item")
-    assert found["item"].to_list() == [10, 20, 30, 40, 50, 60]
-    assert found["field.tag"].to_list() == [["39"], ["12", "65"], None, ["39"], ["39"], ["39"]]
-    assert found["field.author_id"].to_list() == [900, 900, 900, 901, 900, 900]
-    assert found["field.video_type"].to_list() == ["NORMAL"] * 2 + [None] + ["NORMAL"] * 3
-    assert found["field.upload_type"].to_list() == ["LongImport"] * 5 + ["Web"]
-    assert found["field.visible_status"].to_list() == [0] * 6
-    assert found["field.music_type"].to_list() == [9, 9, None, 9, 9, 9]
-    forms = ["portrait", "square", "portrait", "landscape", None, "portrait"]
-    assert found["field.orientation"].to_list() == forms
-    assert found["number.video_duration"].to_list() == [20, None, 20, 20, 20, 20]
-    assert found["number.upload_day"].to_list() == [19092] * 4 + [2, 19092]
-    assert not [name for name in found.columns if name.startswith("statistic.")]
-    assert "field.music_id" not in found.columns
-
-
-def test_music_is_an_option(raw: Path) -> None:
-    items = read_kuairand(raw, music=True).items
-    assert items is not None
-    music = items.collect().sort("item")["field.music_id"].to_list()
-    assert music == [77, 77, None, 77, None, 77]  # 0 and -124 are none
-
-
-@pytest.mark.parametrize("version", VERSIONS)
-def test_statistics_are_an_option(version: str, tmp_path: Path) -> None:
-    raw = write_kuairand(tmp_path, version)
-    items = read(kuairand_card(version, options={"statistics": True}), raw).items
-    assert items is not None
-    found = items.collect().sort("item")
-    assert found["statistic.counts"].to_list() == [10, 20, 30, 40, None, 60]
-    assert found["statistic.show_cnt"].to_list() == [1.25, 2.5, 3.75, 5, None, 7.5]
-    assert [c for c in found.columns if c.startswith("statistic.")] == [
-        "statistic.counts",
-        "statistic.show_cnt",
-        "statistic.play_progress",
-    ]
-
-
-def test_categories_of_all_levels_are_one_field(raw: Path, home: Path) -> None:
-    write_categories(raw)
-    items = read_kuairand(raw).items
-    assert items is not None
-    found = items.collect().sort("item")["field.category"].to_list()
-    assert found == [["1:7", "2:126", "3:1056"], ["1:7"], None, ["1:8", "2:126"], None, None]
-    store = build_kuairand(raw)
-    assert store.manifest.item_fields["category"].multi
-    assert store.manifest.item_fields["category"].size == 1 + 4
-    assert store.manifest.quirks.get("absent_files", 0) == 0
 
 
 def test_parts_hold_the_same_as_whole_files(home: Path, tmp_path: Path) -> None:
@@ -336,3 +276,12 @@ def test_shipped_cards(version: str) -> None:
         version == "pure"
     }
     assert json.dumps(card.model_dump(mode="json"))
+
+
+def test_a_column_is_read_in_the_narrowest_type_that_holds_what_is_allowed() -> None:
+    types = {column.name: str(column.dtype) for column in log_columns()}
+    names = ("is_click", "hourmin", "date", "time_ms", "video_id", "duration_ms")
+    found = [types[name] for name in names]
+    assert found == ["Int8", "Int16", "Int32", "Int64", "Int64", "Float64"]
+    assert Number("any", whole=True).dtype == pl.Int64
+    assert Number("n", -129, 127, whole=True).dtype == pl.Int16

@@ -52,7 +52,7 @@ def test_interrupt_leaves_nothing_and_keeps_the_older_store(
     def interrupt(*_arguments: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(building, "write_side", interrupt)
+    monkeypatch.setattr(building, "write_sides", interrupt)
     with pytest.raises(KeyboardInterrupt):
         build_store(card, raw, force=True)
     assert [path.name for path in home.iterdir()] == ["tiny-100k"]
@@ -88,7 +88,7 @@ SLOW = """
     from genrank_cli.__main__ import main
     from genrank_cli.data import build, runs, staging
 
-    staging.BLOCK_ROWS = 2000
+    staging.BLOCK_ROWS, runs.KEPT_BYTES = 2000, 0
     add, first_problem = runs.RunWriter.add, build.first_problem
     found = sys.argv[1]
 
@@ -112,7 +112,7 @@ KILLED = """
         print("half-way", flush=True)
         time.sleep(60)
 
-    build.write_side = wait
+    build.write_sides = wait
     build.build_store(movielens_card("100k"), Path(sys.argv[1]))
 """
 

@@ -165,3 +165,16 @@ def test_metrics_are_means_over_seeds(tmp_path: Path) -> None:
     assert record.rows[0].metrics == {"auc": pytest.approx(0.72), "log_loss": pytest.approx(1.5)}
     assert record.rows[0].train_s == [2.0, 3.0, 4.0]
     assert np.array_equal(record.rows[0].auc, [0.70, 0.74, 0.72])
+
+
+def test_a_record_read_from_its_file_is_the_one_that_was_written(tmp_path: Path) -> None:
+    one = {0: 0.7}  # one seed: the intervals have no bounds, which are null in the file
+    record = made(tmp_path, {"rab": one, "none": one}, speed=SPEED)
+    text = record.model_dump_json()
+    assert '"low":null' in text
+    again = StudyRecord.model_validate_json(text)
+    assert again.model_dump_json() == text
+    assert repr(again) == repr(record)
+    assert again.rows[0].delta_auc is None
+    assert np.isnan(again.rows[1].auc_mean.low)
+    assert StudyRecord.model_validate(json.loads(text)).model_dump_json() == text

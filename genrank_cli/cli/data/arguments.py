@@ -21,9 +21,17 @@ StoreSplitOption = Annotated[
 
 def open_split(name: str, split: str | None) -> tuple[Store, SplitSpec]:
     """The built store ``name``, and its split ``split``, by default its card's."""
+    store = open_store(name)
+    own = store.manifest.split
+    return store, own.named(split) if split else own
+
+
+def open_store(name: str) -> Store:
+    """The built store ``name``; an unknown name is told apart from one that is not built."""
+    from genrank_cli.data.catalogue import check_known
     from genrank_cli.data.store import Store
     from genrank_cli.paths import store_path
 
-    store = Store.open(store_path(name))
-    own = store.manifest.split
-    return store, own.named(split) if split else own
+    path = store_path(name)
+    check_known(name)
+    return Store.open(path)

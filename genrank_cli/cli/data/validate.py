@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from genrank_cli.cli.data.arguments import NameArgument
+from genrank_cli.cli.data.arguments import NameArgument, open_store
 from genrank_cli.cli.options import FormatOption, JsonOption, OutputOption
 from genrank_cli.cli.output import Format, check_output, emit, say
 from genrank_cli.errors import data_error
@@ -19,11 +19,10 @@ def validate(
     """Check every invariant and every hash of a built dataset; exit code 5 if one is broken."""
     check_output(output)
     from genrank_cli.data.invariants import check
-    from genrank_cli.data.store import Store, rebuild_hint
-    from genrank_cli.paths import store_path
+    from genrank_cli.data.store import rebuild_hint
     from genrank_cli.report.table import Column, Table
 
-    findings = list(check(Store.open(store_path(name))))
+    findings = list(check(open_store(name)))
     columns = (
         Column("invariant", "invariant"),
         Column("state", "state"),

@@ -10,6 +10,8 @@ from typing import Protocol
 import polars as pl
 
 LARGEST = 3.4028234e38  # numbers are stored as float32
+#: integer types with the largest value of each, narrow ones first: they are read the fastest
+INTEGERS = {pl.Int8: 2**7 - 1, pl.Int16: 2**15 - 1, pl.Int32: 2**31 - 1, pl.Int64: 2**63 - 1}
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _WHOLE = re.compile(r"[+-]?\d+", re.ASCII)
 
@@ -49,7 +51,10 @@ class Number:
 
     @property
     def dtype(self) -> pl.DataType:
-        return pl.Int64() if self.whole else pl.Float64()
+        if not self.whole:
+            return pl.Float64()
+        narrow = (dtype for dtype, largest in INTEGERS.items() if self._within(largest))
+        return next(narrow, pl.Int64)()
 
     def allowed(self) -> pl.Expr:
         value = pl.col(self.name)
@@ -60,6 +65,9 @@ class Number:
         if self.missing and not self.whole:
             good |= value.is_nan()
         return good.fill_null(self.missing)
+
+    def _within(self, largest: int) -> bool:
+        return -largest - 1 <= self.low and self.high <= largest
 
     def problem(self, text: str) -> str:
         """As declared; spaces around the number do not matter."""

@@ -150,17 +150,17 @@ def _events(rows: pl.LazyFrame, kind: str) -> pl.LazyFrame:
 
 def _quirks(local: pl.Expr, other_log: pl.Expr) -> list[pl.Expr]:
     """Peculiarities of a row; ``local`` is its time in seconds of local time."""
-    moment = pl.from_epoch(local, time_unit="s")
-    day = moment.dt.year() * 10000 + moment.dt.month().cast(pl.Int32) * 100 + moment.dt.day()
+    date = (local // 86400).cast(pl.Int32, strict=False).cast(pl.Date)
+    day = date.dt.year() * 10000 + date.dt.month().cast(pl.Int32) * 100 + date.dt.day()
     same_user = pl.col("user_id") == pl.col("user_id").shift()
     duration, played = pl.col("duration_ms"), pl.col("play_time_ms") > 0
-    hour = pl.col("hourmin") // 100
+    other_hour = local % 86400 // 3600 != pl.col("hourmin") // 100
     found = {
         "zero_duration": duration == 0,
         "empty_duration": duration.is_null() | duration.is_nan(),
         "zero_play_time": ~played,
         "played_without_click": played & (pl.col("is_click") == 0),
-        "date_or_hour_not_of_time": (day != pl.col("date")) | (moment.dt.hour() != hour),
+        "date_or_hour_not_of_time": (day != pl.col("date")) | other_hour,
         "earlier_than_row_before": same_user & (pl.col("time_ms") < pl.col("time_ms").shift()),
         "is_rand_of_other_log": other_log,
     }

@@ -19,7 +19,8 @@ from genrank_cli.data.sources.lines import READ_ERRORS, REPAIR, csv_rows, lines,
 from genrank_cli.data.sources.widths import blank_end, uneven
 from genrank_cli.errors import GenrankError, data_error
 
-NARROW_FIRST = (pl.Float64, pl.Int64, pl.String)
+#: a column that several rules name is read as the first of these that one of them asks for
+PREFERRED = (pl.Float64, pl.Int64, pl.Int32, pl.Int16, pl.Int8, pl.String)
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,7 @@ def cast_frame(
         cast = value.cast(dtype, strict=False)
         casts.append(cast)
         kept.append(value.is_null() == cast.is_null())
-        if dtype == pl.Int64 and (types[name].is_float() or types[name].is_decimal()):
+        if dtype.is_integer() and (types[name].is_float() or types[name].is_decimal()):
             kept.append((value == cast).fill_null(True))
     names = list(dict.fromkeys(column.name for column in columns))
     marked = scan.select(*names, _kept=pl.all_horizontal(kept)).with_columns(*casts)
@@ -135,7 +136,7 @@ def refused(columns: Iterable[Column], further: Iterable[pl.Expr] = ()) -> pl.Ex
 def read_type(name: str, columns: Iterable[Column]) -> pl.DataType:
     """The type as which a column is read that several rules name: a number before text."""
     wanted = [column.dtype for column in columns if column.name == name]
-    return next((dtype() for dtype in NARROW_FIRST if dtype() in wanted), pl.String())
+    return next((dtype() for dtype in PREFERRED if dtype() in wanted), pl.String())
 
 
 def no_column(where: str, name: str, names: Sequence[str]) -> GenrankError:
