@@ -11,6 +11,11 @@ from typing import NamedTuple
 
 import pytest
 
+# Where there is no GPU, kernels in Triton are tested by its interpreter. Triton decides on that
+# while it is imported, and torch imports it for purposes of its own: so before anything here is.
+if not Path("/dev/nvidiactl").exists():
+    os.environ.setdefault("TRITON_INTERPRET", "1")
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 TEST_DATA = os.environ.get("GENRANK_TEST_DATA")
 

@@ -76,8 +76,8 @@ def attend(
         Share of the weights, after the activation, that are 0, the others divided by 1 − dropout;
         which ones follows from ``seed``, row, key and head: the same in every backend.
     backend
-        A name of `BACKEND_NAMES`, or ``auto``: the fastest that knows the call (on a CPU with a C++
-        compiler ``native``, else ``blockwise``).
+        A name of `BACKEND_NAMES`, or ``auto``: the fastest that knows the call (on a GPU ``triton``,
+        on a CPU with a C++ compiler ``native``, else ``blockwise``).
 
     Returns [R, H, E] in the dtype of q. Differentiable in q, k, v and the bias's learned tensors.
     Raises `GenrankError` for an unknown name, ValueError for shapes that do not fit.
@@ -102,7 +102,9 @@ def attend(
 
 def _autocast(*inputs: Tensor) -> tuple[Tensor, ...]:
     device = inputs[0].device.type
-    if inputs[0].dtype == torch.float64 or not torch.is_autocast_enabled(device):
+    # PyTorch cannot be asked whether autocast is on for `meta`, where FLOPs are counted.
+    known = inputs[0].dtype == torch.float64 or device == "meta"
+    if known or not torch.is_autocast_enabled(device):
         return inputs
     dtype = torch.get_autocast_dtype(device)
     return tuple(x.to(dtype) for x in inputs)

@@ -9,6 +9,9 @@ from torch import Tensor
 
 from genrank_cli.attention.blockwise import backward_blockwise, forward_blockwise
 from genrank_cli.attention.call import Call
+from genrank_cli.attention.gpu.attend import available as gpu_available
+from genrank_cli.attention.gpu.attend import backward_triton, forward_triton
+from genrank_cli.attention.gpu.attend import supported as gpu_supported
 from genrank_cli.attention.native.attend import backward_native, forward_native
 from genrank_cli.attention.native.attend import supported as native_supported
 from genrank_cli.attention.native.compiled import available as native_available
@@ -36,6 +39,7 @@ class Backend:
 BACKENDS: dict[str, Backend] = {
     "blockwise": Backend(forward_blockwise, backward_blockwise, lambda call, q: True),
     "native": Backend(forward_native, backward_native, native_supported),
+    "triton": Backend(forward_triton, backward_triton, gpu_supported),
 }
 
 #: The names that a configuration may give, besides ``auto``.
@@ -45,10 +49,16 @@ BACKEND_NAMES = ("reference", *BACKENDS)
 def resolve_backend(name: str, device: str = "cpu") -> str:
     """The backend that ``name`` stands for; ``auto``: on this device, for a shipped bias."""
     if name == "auto":
-        return "native" if device == "cpu" and native_available() else "blockwise"
+        return _fastest(device)
     if name not in BACKEND_NAMES:
         raise unknown_name("attention backend", name, [*BACKEND_NAMES, "auto"])
     return name
+
+
+def _fastest(device: str) -> str:
+    if device == "cuda" and gpu_available():
+        return "triton"
+    return "native" if device == "cpu" and native_available() else "blockwise"
 
 
 def backend_for(name: str, call: Call, q: Tensor) -> str:

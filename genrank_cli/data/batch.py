@@ -7,9 +7,12 @@ K tasks.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import Any
 
 import torch
 from torch import Tensor
+
+from genrank_cli.data.longhistory import LongHistory
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,10 @@ class Events:
         names = [field.name for field in fields(self)]
         return Events(*(torch.cat((getattr(self, n), getattr(others, n))) for n in names))
 
+    def rows(self, chosen: Tensor) -> Events:
+        """Some of these events, by any index [k]."""
+        return Events(*(getattr(self, field.name)[chosen] for field in fields(self)))
+
     def to(self, device: torch.device | str) -> Events:
         """The same events on another device."""
         return Events(*(getattr(self, field.name).to(device) for field in fields(self)))
@@ -57,6 +64,9 @@ class Batch:
     group                int64 [m]    the candidate's request, numbered inside the batch
     labels               float32 [m, K]
     rows                 int64 [m]    row of each candidate in the store
+    long_history         the events before the history, where the samples keep any
+    history_labels       float32 [n, K], where a history may be trained on; NaN where its event is
+                         not one of those that are learnt from
     """
 
     history: Events
@@ -68,6 +78,8 @@ class Batch:
     group: Tensor
     labels: Tensor
     rows: Tensor
+    long_history: LongHistory | None = None
+    history_labels: Tensor | None = None
 
     @property
     def samples(self) -> int:
@@ -85,4 +97,8 @@ class Batch:
 
     def to(self, device: torch.device | str) -> Batch:
         """The same batch on another device."""
-        return Batch(*(getattr(self, field.name).to(device) for field in fields(self)))
+        parts: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
+        moved: dict[str, Any] = {
+            name: None if part is None else part.to(device) for name, part in parts.items()
+        }
+        return Batch(**moved)

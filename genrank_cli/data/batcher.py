@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from genrank_cli.data.batch import Batch
 from genrank_cli.data.gather import EventReader, Indices, Ranges, offsets_of
+from genrank_cli.data.longhistory import check_earlier
 from genrank_cli.data.prefetch import prefetched
 from genrank_cli.data.samples import Samples
 from genrank_cli.data.store import Store
@@ -25,7 +26,8 @@ class Batcher:
     A sample larger than ``max_events`` is a batch of its own. The budget counts events, not tokens,
     so that every model trains on the very same batches. ``reader`` may be shared by the batchers of
     one store; by default events have no numbers. ``workers`` threads prepare batches ahead in
-    `epoch`; they change nothing about the batches or their order.
+    `epoch`; they change nothing about the batches or their order. ``learnt`` bool [E]: the events
+    whose labels may be learnt from where they are history; by default batches have no such labels.
     """
 
     def __init__(
@@ -37,11 +39,14 @@ class Batcher:
         *,
         reader: EventReader | None = None,
         workers: int = 0,
+        learnt: NDArray[np.bool_] | None = None,
     ) -> None:
         self.samples = samples
         self.max_events = max_events
         self.workers = workers
         self._reader = reader or EventReader(store, {})
+        self._learnt = learnt
+        self._time = store.column("timestamp")
         self._actions = store.column("actions")
         self._tasks = [store.column(f"task.{task}") for task in tasks]
 
@@ -52,10 +57,13 @@ class Batcher:
     def shuffled(self, seed: int, epoch: int) -> list[Indices]:
         """Sample numbers of each batch of an epoch; depends on nothing but the arguments."""
         random = np.random.default_rng([seed, epoch])
-        order = random.permutation(len(self.samples))
-        events = self.samples.events[order]
-        pool = np.cumsum(events) // (self.max_events * POOL_BATCHES)
-        batches = self._fill(order[np.lexsort((events, pool))])
+        if self.samples.by_time:
+            batches = self._fill(np.argsort(self._time[self.samples.start], kind="stable"))
+        else:
+            order = random.permutation(len(self.samples))
+            events = self.samples.events[order]
+            pool = np.cumsum(events) // (self.max_events * POOL_BATCHES)
+            batches = self._fill(order[np.lexsort((events, pool))])
         return [batches[i] for i in random.permutation(len(batches))]
 
     def _fill(self, order: Indices) -> list[Indices]:
@@ -80,14 +88,29 @@ class Batcher:
         shown = Ranges(samples.start[chosen], samples.stop[chosen])
         candidates, group, seen = self._reader.candidates(shown, first)
         labels = [shown.take(task, np.float32) for task in self._tasks]
+        candidate_offsets = torch.from_numpy(offsets_of(shown.length))
+        long_history = None
+        if samples.long_history:
+            long_history = self._reader.long_history(first, samples.long_history)
+            check_earlier(long_history, candidates.time, candidate_offsets)
         return Batch(
             history=self._reader.history(history),
             candidates=candidates,
             actions=torch.from_numpy(history.take(self._actions, np.int64)),
             history_offsets=torch.from_numpy(offsets_of(history.length)),
-            candidate_offsets=torch.from_numpy(offsets_of(shown.length)),
+            candidate_offsets=candidate_offsets,
             prefix=torch.from_numpy(seen - np.repeat(first, shown.length)),
             group=torch.from_numpy(group),
             labels=torch.from_numpy(np.stack(labels, axis=1)),
             rows=torch.from_numpy(shown.rows),
+            long_history=long_history,
+            history_labels=self._history_labels(history),
         )
+
+    def _history_labels(self, history: Ranges) -> torch.Tensor | None:
+        """float32 [n, K], NaN where the event is not learnt from."""
+        if self._learnt is None:
+            return None
+        labels = np.stack([history.take(task, np.float32) for task in self._tasks], axis=1)
+        labels[~self._learnt[history.rows]] = np.nan
+        return torch.from_numpy(labels)

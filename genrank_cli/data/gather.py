@@ -18,6 +18,7 @@ import torch
 
 from genrank_cli.data.batch import Events
 from genrank_cli.data.buckets import Boundaries, Coder
+from genrank_cli.data.longhistory import LongHistory, long_start
 from genrank_cli.data.samples import seen_until
 from genrank_cli.data.store import Store
 
@@ -66,7 +67,9 @@ class EventReader:
         self.user = store.column("user")
         self.time = store.column("timestamp")
         self.request = store.column("request")
+        self.actions = store.column("actions")
         self.request_start = store.request_offsets
+        self.user_start = store.user_offsets
         self.gap = request_gaps(store)
         self._context = [store.column(f"context.{name}") for name in store.manifest.context]
         self._numbers = [store.column(name) for name in boundaries]
@@ -100,6 +103,18 @@ class EventReader:
         gap = self.gap[at_moment][group]
         events = self._events(ranges, first, at_moment[group], time, gap)
         return events, group, seen[group]
+
+    def long_history(self, first: Indices, longest: int) -> LongHistory:
+        """Up to ``longest`` events before each of the rows ``first`` [S], seen from there."""
+        oldest = self.user_start[self.user[first]]
+        ranges = Ranges(long_start(oldest, first, longest), first)
+        time = ranges.take(self.time, np.float64) - np.repeat(self.time[first], ranges.length)
+        return LongHistory(
+            item=torch.from_numpy(ranges.take(self.item, np.int64)),
+            actions=torch.from_numpy(ranges.take(self.actions, np.int64)),
+            time=torch.from_numpy(time),
+            offsets=torch.from_numpy(offsets_of(ranges.length)),
+        )
 
     def _events(
         self,

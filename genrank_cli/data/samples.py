@@ -5,8 +5,9 @@ window's candidates. The organisations differ only in where windows are cut:
 
 * ``packed``    all of a user's consecutive requests, up to ``window`` events. The history is
   encoded once and each candidate sees the events of the requests before its own.
-* ``grouped``   one request.
-* ``pointwise`` one candidate.
+* ``grouped``   one request, at most ``candidates`` of it: the rest of it is a sample of its own.
+* ``pointwise`` one candidate, trained on in the order of the log: a batch holds neighbours in time.
+* ``shuffled``  one candidate, in random order, as the samples of the first two are.
 
 In all of them a candidate's visible history begins at the sample's ``history_start`` and ends
 before the first event that is not earlier than the candidate's own request, so that the same arrays
@@ -40,6 +41,7 @@ class SampleConfig(Frozen):
     history: int = Field(128, ge=1, description="newest events kept before a window")
     window: int = Field(256, ge=1, description="events of a packed window")
     candidates: int = Field(256, ge=1, description="cap on the candidates taken from one request")
+    long_history: int = Field(0, ge=0, description="events before the history, to be searched")
 
     @field_validator("organization")
     @classmethod
@@ -54,12 +56,18 @@ class SampleConfig(Frozen):
 
 @dataclass(frozen=True)
 class Samples:
-    """Event ranges, all int64 [S]: history from ``history_start``, candidates ``start:stop``."""
+    """Event ranges, all int64 [S]: history from ``history_start``, candidates ``start:stop``.
+
+    Up to ``long_history`` older events go with each sample; they do not count as its events.
+    ``by_time``: batches of training are made of samples that are neighbours in time.
+    """
 
     history_start: Indices
     history_stop: Indices
     start: Indices
     stop: Indices
+    long_history: int = 0
+    by_time: bool = False
 
     def __len__(self) -> int:
         return len(self.start)
@@ -103,7 +111,10 @@ ORGANIZATIONS: dict[str, Callable[[Places, SampleConfig], Indices]] = {
     "packed": _packed,
     "grouped": _grouped,
     "pointwise": _pointwise,
+    "shuffled": _pointwise,
 }
+#: Organisations whose batches keep the order of the log.
+BY_TIME = ("pointwise",)
 
 
 def build_samples(store: Store, chosen: NDArray[np.bool_], config: SampleConfig) -> Samples:
@@ -114,8 +125,15 @@ def build_samples(store: Store, chosen: NDArray[np.bool_], config: SampleConfig)
     samples.
     """
     blocks = [_cut(store, chosen, config, *rows) for rows in _user_blocks(store.user_offsets)]
-    columns = zip(*blocks, strict=True)
-    return Samples(*(np.concatenate(column) for column in columns))
+    start, stop, first, last = (np.concatenate(column) for column in zip(*blocks, strict=True))
+    return Samples(
+        start,
+        stop,
+        first,
+        last,
+        long_history=config.long_history,
+        by_time=config.organization in BY_TIME,
+    )
 
 
 def _user_blocks(user_offsets: Indices) -> Iterator[tuple[int, int]]:

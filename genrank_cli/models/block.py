@@ -1,6 +1,6 @@
 """The HSTU block (PAPER section 2), shared by every generative model.
 
-Legend: T tokens, d width, H heads, D = d / H head width.
+Legend: T tokens, R rows (tokens that look at others), d width, H heads, D = d / H head width.
 """
 
 from __future__ import annotations
@@ -9,8 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genrank_cli.attention import Bias, attend
+from genrank_cli.attention import Bias, Mask, attend
 from genrank_cli.models.config import GenerativeConfig
+from genrank_cli.models.flops import Load, Term, attention, linear, weights
+from genrank_cli.models.layer import layer_form
 from genrank_cli.models.organization import Layout
 
 
@@ -27,11 +29,12 @@ class HstuBlock(nn.Module):
         self.heads = config.heads
         self.norm = norm
         self.attention = config.attention
+        self.layer = config.layer
+        self.dropout = config.dropout
         self.scale = (width // config.heads) ** -0.5 if config.attention.scale == "rsqrt" else 1.0
         self.norm_in = nn.LayerNorm(width, eps=1e-6)
         self.uvqk = nn.Linear(width, 4 * width)
         self.norm_out = nn.LayerNorm(width, eps=1e-6)
-        self.dropout = nn.Dropout(config.dropout)
         self.out = nn.Linear(width, width)
         self._start_alike()
 
@@ -50,22 +53,60 @@ class HstuBlock(nn.Module):
 
     def forward(self, x: Tensor, layout: Layout, bias: Bias | None) -> Tensor:
         """Hidden states [T, d] → [T, d]."""
-        projected = F.silu(self.uvqk(self.norm_in(x)))  # [T, 4d]
-        u, v, q, k = projected.chunk(4, dim=-1)
-        attended = attend(
-            self._split(q),
-            self._split(k),
-            self._split(v),
-            offsets=layout.offsets,
-            mask=layout.mask,
+        u, v, q, k = self.project(x)
+        return self.update(x, self.attend(q, k, v, layout.offsets, layout.mask, bias), u)
+
+    def project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """[T, d] → u [T, d] and v, q, k [T, H, D]."""
+        u, v, q, k = layer_form(self.layer, x.device).project(x, self.norm_in, self.uvqk)
+        return u, self._split(v), self._split(q), self._split(k)
+
+    def keys_values(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """k and v of `project` alone, [T, d] → two [T, H, D]: half of its work."""
+        quarters = (torch.unflatten(y, 0, (4, -1)) for y in (self.uvqk.weight, self.uvqk.bias))
+        weight, bias = (y[1::2].flatten(0, 1) for y in quarters)
+        v, k = F.silu(F.linear(self.norm_in(x), weight, bias)).chunk(2, dim=-1)
+        return self._split(k), self._split(v)
+
+    def _split(self, x: Tensor) -> Tensor:
+        return torch.unflatten(x, -1, (self.heads, -1))  # [T, H, D]
+
+    def attend(
+        self,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        offsets: Tensor,
+        mask: Mask,
+        bias: Bias | None,
+        row_offsets: Tensor | None = None,
+    ) -> Tensor:
+        """q [R, H, D], k and v [T, H, D] → [R, d]; see `genrank_cli.attention.attend`."""
+        dropout = self.attention.dropout if self.training else 0.0
+        return attend(
+            q,
+            k,
+            v,
+            offsets=offsets,
+            row_offsets=row_offsets,
+            mask=mask,
             bias=bias,
             activation=self.attention.activation,
             scale=self.scale,
             norm=self.norm,
+            dropout=dropout,
+            # Other cells in every step and layer, the same ones in a repeated run.
+            seed=int(torch.randint(2**31, ())) if dropout else 0,
             backend=self.attention.backend,
-        ).flatten(1)  # [T, d]
-        update: Tensor = self.out(self.dropout(self.norm_out(attended) * u))
-        return x + update
+        ).flatten(1)
 
-    def _split(self, x: Tensor) -> Tensor:
-        return torch.unflatten(x, -1, (self.heads, -1))  # [T, H, D]
+    def update(self, x: Tensor, attended: Tensor, u: Tensor) -> Tensor:
+        """x, what its rows attended to, and their gates u, [R, d] each → [R, d]."""
+        dropout = self.dropout if self.training else 0.0
+        form = layer_form(self.layer, x.device)
+        return form.update(x, attended, u, self.norm_out, self.out, dropout)
+
+    def flops(self, load: Load) -> list[Term]:
+        """Every matrix meets every token once; every visible cell has a share of the attention."""
+        width = self.uvqk.in_features
+        return [linear(weights(self), load.tokens, "T"), attention(load, width)]

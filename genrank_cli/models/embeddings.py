@@ -17,6 +17,8 @@ from genrank_cli.data.buckets import STATISTIC
 from genrank_cli.data.store import SideTable
 from genrank_cli.errors import GenrankError
 from genrank_cli.models.config import EmbeddingConfig, FeatureConfig
+from genrank_cli.models.flops import Load, Term, linear
+from genrank_cli.models.hashing import hashed_row
 from genrank_cli.models.schema import Schema
 
 #: Tables with more rows than this get sparse gradients: a dense optimiser would touch every row in
@@ -43,9 +45,33 @@ def zero_table(rows: int, width: int) -> nn.Embedding:
     A row that training seldom or never reaches then adds no noise: a new item is what its fields
     say of it.
     """
-    table = nn.Embedding(rows, width, sparse=rows > SPARSE_ROWS)
+    if rows > SPARSE_ROWS:  # at once: the numbers that PyTorch draws first would take a minute
+        return nn.Embedding(rows, width, sparse=True, _weight=torch.zeros(rows, width))
+    table = nn.Embedding(rows, width)
     nn.init.zeros_(table.weight)
     return table
+
+
+class HashedEmbedding(nn.Embedding):
+    """A table [rows, d] for any number of ids: the sum of one row for each of ``hashes`` hashes.
+
+    Which ids share their rows is counted by `genrank_cli.models.hashing.count_collisions`.
+    """
+
+    def __init__(self, rows: int, width: int, hashes: int = 1) -> None:
+        super().__init__(rows, width, sparse=rows > SPARSE_ROWS, _weight=torch.zeros(rows, width))
+        self.hashes = hashes
+
+    def forward(self, code: Tensor) -> Tensor:
+        """int64 [n] → [n, d]."""
+        rows = (hashed_row(code, self.num_embeddings, salt) for salt in range(self.hashes))
+        return functools.reduce(torch.add, map(super().forward, rows))
+
+
+def id_table(side: SideTable, width: int, rows: int | None = None, hashes: int = 1) -> nn.Embedding:
+    """A table for the ids of a side table, all zero; of ``rows`` rows where they are hashed."""
+    ids = len(side.ids)
+    return zero_table(ids, width) if rows is None else HashedEmbedding(rows, width, hashes)
 
 
 class FieldEmbedding(nn.Module):
@@ -79,13 +105,13 @@ class SideEmbedding(nn.Module):
         table: SideTable,
         width: int,
         *,
-        use_id: bool,
+        ids: nn.Embedding | None,
         use_fields: bool,
         use_statistics: bool,
         use_content: bool,
     ) -> None:
         super().__init__()
-        self.id = zero_table(len(table.ids), width) if use_id else None
+        self.id = ids
         self.fields = nn.ModuleDict(
             {
                 name: FieldEmbedding(codes, table.sizes[name], width)
@@ -117,10 +143,13 @@ class EventEmbedding(nn.Module):
 
     def __init__(self, schema: Schema, features: FeatureConfig, width: int) -> None:
         super().__init__()
+        hashes = features.hashes
         self.item = SideEmbedding(
             schema.items,
             width,
-            use_id=features.item_id,
+            ids=id_table(schema.items, width, features.item_hash, hashes)
+            if features.item_id
+            else None,
             use_fields=features.item_fields,
             use_statistics=features.statistics,
             use_content=features.content,
@@ -128,7 +157,9 @@ class EventEmbedding(nn.Module):
         self.user = SideEmbedding(
             schema.users,
             width,
-            use_id=features.user_id,
+            ids=id_table(schema.users, width, features.user_hash, hashes)
+            if features.user_id
+            else None,
             use_fields=features.user_fields,
             use_statistics=features.statistics,
             use_content=False,
@@ -152,6 +183,13 @@ class EventEmbedding(nn.Module):
         total: Tensor = functools.reduce(torch.add, parts)
         return total
 
+    def flops(self, load: Load) -> list[Term]:
+        """The content's projection, of every event; all else are look-ups and sums."""
+        project = self.item.project
+        if project is None:
+            return []
+        return [linear(project.weight.numel(), load.events, "(n+m)", frozen=True)]
+
 
 class ActionEmbedding(nn.Module):
     """ψ: the sum of the embeddings of the actions taken; several may hold at once."""
@@ -169,6 +207,10 @@ class ActionEmbedding(nn.Module):
         taken = (actions.unsqueeze(1) >> self.bits) & 1
         return taken.to(self.weight.dtype) @ self.weight + self.seen
 
+    def flops(self, load: Load) -> list[Term]:
+        """Which actions were taken, times their embeddings."""
+        return [linear(self.weight.numel(), load.history, "n", frozen=True)]
+
 
 def index_bucket(index: Tensor) -> Tensor:
     """Place 0, 1, 2 … [n] → table row: the first eight alone, then four rows for each doubling.
@@ -181,7 +223,7 @@ def index_bucket(index: Tensor) -> Tensor:
 
 def index_rows(count: int) -> int:
     """Rows that the places 0 … count − 1 need."""
-    return int(index_bucket(torch.tensor(count - 1))) + 1
+    return int(index_bucket(torch.tensor(count - 1, device="cpu"))) + 1
 
 
 def gap_bucket(gap: Tensor) -> Tensor:

@@ -35,6 +35,18 @@ PRESETS: dict[str, dict[str, Any]] = {
         "organization": "interleaved",
         "attention": {"bias": "rab"},
     },
+    "hstu-meta": {
+        "kind": "generative",
+        "organization": "interleaved",
+        "block": "hstu-meta",
+        "attention": {"bias": "rab"},
+    },
+    "softmax": {
+        "kind": "generative",
+        "organization": "interleaved",
+        "block": "transformer",
+        "attention": {"bias": "rab", "activation": "softmax"},
+    },
     "genrank": {
         "kind": "generative",
         "organization": "action",

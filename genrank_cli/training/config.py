@@ -8,13 +8,14 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, NonNegativeFloat, ValidationError, model_validator
 
 from genrank_cli.data.declare import Frozen
 from genrank_cli.data.samples import SampleConfig
 from genrank_cli.errors import GenrankError
-from genrank_cli.models.config import GenerativeConfig, ModelConfig
+from genrank_cli.models.config import ModelConfig
 from genrank_cli.models.presets import preset
+from genrank_cli.training.refusals import refusal
 
 
 class DataConfig(Frozen):
@@ -36,12 +37,21 @@ class TrainingConfig(Frozen):
     workers: int = Field(0, ge=0, description="threads that prepare batches; changes no result")
     learning_rate: float = Field(3e-3, gt=0)
     embedding_learning_rate: float = Field(1e-2, gt=0)
+    sparse_learning_rate: float = Field(
+        3e-2, gt=0, description="of tables with sparse gradients (row-wise Adagrad)"
+    )
     weight_decay: float = Field(0.1, ge=0)
     embedding_decay: float = Field(
-        2.0, ge=0, description="of dense tables; those with sparse gradients are not decayed"
+        2.0, ge=0, description="of dense tables; those with sparse gradients have sparse_decay"
+    )
+    sparse_decay: float = Field(
+        0.0, ge=0, description="of a row of a sparse table, in the steps that touch it only"
     )
     warmup: float = Field(0.05, ge=0, lt=1, description="share of all steps")
     clip: float = Field(1.0, gt=0, description="largest norm of the gradient")
+    task_weights: dict[str, NonNegativeFloat] = Field(
+        default={}, description="of the tasks' losses; 1 for a task that is not named"
+    )
 
 
 class ExperimentConfig(Frozen):
@@ -52,19 +62,10 @@ class ExperimentConfig(Frozen):
     training: TrainingConfig = TrainingConfig()
 
     @model_validator(mode="after")
-    def _no_leak(self) -> ExperimentConfig:
-        """A history row that sees later events carries labels into a packed sample's candidates."""
-        packed = self.data.samples.organization == "packed"
-        if (
-            isinstance(self.model, GenerativeConfig)
-            and self.model.attention.history == "full"
-            and packed
-        ):
-            raise ValueError(
-                "model.attention.history=full lets history see later events, which in "
-                "packed samples leaks labels into earlier candidates; "
-                "use data.samples.organization=grouped"
-            )
+    def _not_refused(self) -> ExperimentConfig:
+        reason = refusal(self.data.samples, self.model)
+        if reason is not None:
+            raise ValueError(reason)
         return self
 
 

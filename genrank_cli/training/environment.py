@@ -22,9 +22,10 @@ def environment() -> dict[str, Any]:
     """The block written beside every result.
 
     Keys: ``genrank, commit, python, platform, cpu, cores_physical, cores_logical, cores_usable,
-    memory_bytes, torch, threads, blas, attention, numpy, polars, cuda, command``. ``attention`` is
-    the backend that ``auto`` stands for here; ``cuda`` is None or holds ``device, count, runtime,
-    driver, memory_bytes``; ``commit`` is None outside a checkout. What cannot be found out is None.
+    memory_bytes, torch, threads, blas, attention, layer, numpy, polars, cuda, command``.
+    ``attention`` and ``layer`` are what ``auto`` stands for on the best device here; ``cuda`` is
+    None or holds ``device, count, runtime, driver, memory_bytes``; ``commit`` is None outside a
+    checkout. What cannot be found out is None.
     Imports torch.
     """
     import numpy as np
@@ -33,7 +34,9 @@ def environment() -> dict[str, Any]:
     import torch
 
     from genrank_cli.attention import resolve_backend
+    from genrank_cli.models.layer import resolve_layer
 
+    device = "cuda" if torch.cuda.is_available() else "cpu"
     return {
         "genrank": __version__,
         "commit": git_commit(PACKAGE.parent),
@@ -47,7 +50,8 @@ def environment() -> dict[str, Any]:
         "torch": str(torch.__version__),
         "threads": torch.get_num_threads(),
         "blas": _blas(),
-        "attention": resolve_backend("auto"),
+        "attention": resolve_backend("auto", device),
+        "layer": resolve_layer("auto", device),
         "numpy": np.__version__,
         "polars": pl.__version__,
         "cuda": _cuda(),
@@ -62,8 +66,8 @@ def one_line(block: Mapping[str, Any]) -> str:
     return (
         f"{device}{block['cpu']}, {_count(block['cores_usable'], 'core')}, "
         f"{block['memory_bytes'] / 2**30:.0f} GiB · {_count(block['threads'], 'thread')} · "
-        f"attention {block['attention']} · torch {block['torch']} · Python {block['python']} · "
-        f"genrank {block['genrank']}{commit}"
+        f"attention {block['attention']}, layer {block['layer']} · torch {block['torch']} · "
+        f"Python {block['python']} · genrank {block['genrank']}{commit}"
     )
 
 

@@ -14,7 +14,8 @@ from genrank_cli.data.batch import Batch
 from genrank_cli.errors import GenrankError
 from genrank_cli.models.build import build_ranker
 from genrank_cli.training.config import ExperimentConfig
-from genrank_cli.training.loss import candidate_loss, start_levels
+from genrank_cli.training.loss import start_levels
+from genrank_cli.training.objective import Objective
 from genrank_cli.training.optimizer import make_optimizers, make_schedules
 from genrank_cli.training.predict import main_auc, score
 from genrank_cli.training.prepare import Prepared
@@ -68,6 +69,8 @@ class Trainer:
         output: Any = self.model.output
         output.start_at(start_levels(prepared.means(), prepared.schema.kinds))
         self.model.to(device)
+        schema = prepared.schema
+        self.objective = Objective.of(config, schema.tasks, schema.kinds, seed)
         self.steps = len(prepared.train.shuffled(seed, 0))
         self.optimizers = make_optimizers(self.model, self.config)
         self.schedules = make_schedules(
@@ -114,7 +117,8 @@ class Trainer:
         self.model.train()
         for optimizer in self.optimizers:
             optimizer.zero_grad(set_to_none=True)
-        loss = candidate_loss(self.model(batch), batch.labels, self.prepared.schema.kinds)
+        progress = self.progress
+        loss = self.objective.loss(self.model, batch, progress.epoch, progress.step)
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self._dense_parameters(), self.config.clip)
         for optimizer, schedule in zip(self.optimizers, self.schedules, strict=True):
@@ -123,7 +127,7 @@ class Trainer:
         value = float(loss.detach())
         if value != value or value == float("inf"):
             raise GenrankError(
-                f"the loss is {value} in epoch {self.progress.epoch}, step {self.progress.step}",
+                f"the loss is {value} in epoch {progress.epoch}, step {progress.step}",
                 "lower it with --set training.learning_rate=…",
             )
         return value

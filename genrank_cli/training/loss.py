@@ -12,11 +12,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 
-def candidate_loss(output: Tensor, labels: Tensor, kinds: Sequence[str]) -> Tensor:
+def candidate_loss(
+    output: Tensor, labels: Tensor, kinds: Sequence[str], weights: Sequence[float] | None = None
+) -> Tensor:
     """Sum over the tasks of the mean over the candidates; ``output`` and ``labels`` are [m, K].
 
     Binary tasks: cross entropy of the logit. Regression: smooth L1 between the value and
-    ln(1 + label), since stay times are spread over orders of magnitude.
+    ln(1 + label), since stay times are spread over orders of magnitude. ``weights`` [K] of the
+    tasks, by default 1 each.
     """
     losses = [
         F.binary_cross_entropy_with_logits(output[:, k], labels[:, k])
@@ -24,6 +27,8 @@ def candidate_loss(output: Tensor, labels: Tensor, kinds: Sequence[str]) -> Tens
         else F.smooth_l1_loss(output[:, k], labels[:, k].log1p())
         for k, kind in enumerate(kinds)
     ]
+    if weights is not None:
+        losses = [weight * loss for weight, loss in zip(weights, losses, strict=True)]
     return torch.stack(losses).sum()
 
 

@@ -1,4 +1,4 @@
-"""AdamW for dense weights, its sparse form for large tables, warm-up and decay."""
+"""AdamW for dense weights, row-wise Adagrad for large tables, warm-up and decay."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from genrank_cli.attention import BiasModule
 from genrank_cli.training.config import TrainingConfig
+from genrank_cli.training.rowwise import RowwiseAdagrad
 
 Optimizers = list[torch.optim.Optimizer]
 
 
 def make_optimizers(model: nn.Module, config: TrainingConfig) -> Optimizers:
-    """One AdamW for dense parameters and, where there are sparse tables, one SparseAdam.
+    """One AdamW for dense parameters and, where there are sparse tables, one row-wise Adagrad.
 
     Embedding tables have a learning rate and a decay of their own. The tables of a learned
     attention bias are tables too (a step touches few of their rows), but are never decayed. Of the
@@ -44,7 +45,8 @@ def make_optimizers(model: nn.Module, config: TrainingConfig) -> Optimizers:
         torch.optim.AdamW([group for group in dense if group["params"]], betas=betas, fused=True)
     ]
     if groups["sparse"]:
-        optimizers.append(torch.optim.SparseAdam(groups["sparse"], lr=table_rate, betas=betas))
+        sparse = {"lr": config.sparse_learning_rate, "weight_decay": config.sparse_decay}
+        optimizers.append(RowwiseAdagrad(groups["sparse"], **sparse))
     return optimizers
 
 

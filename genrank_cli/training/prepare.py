@@ -14,6 +14,7 @@ from genrank_cli.data.samples import build_samples
 from genrank_cli.data.splits import Part, assign_split
 from genrank_cli.data.store import Store
 from genrank_cli.errors import GenrankError, data_error, unknown_name
+from genrank_cli.models.history_loss import trains_on_history
 from genrank_cli.models.schema import Schema
 from genrank_cli.training.config import DataConfig, ExperimentConfig
 
@@ -129,7 +130,13 @@ def _batcher(
     samples = build_samples(store, chosen, config.data.samples)
     training = config.training
     return Batcher(
-        store, samples, tasks, training.batch_events, reader=reader, workers=training.workers
+        store,
+        samples,
+        tasks,
+        training.batch_events,
+        reader=reader,
+        workers=training.workers,
+        learnt=chosen if trains_on_history(config.model) else None,
     )
 
 

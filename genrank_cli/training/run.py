@@ -35,6 +35,7 @@ from genrank_cli.errors import GenrankError, data_error
 from genrank_cli.files import replace_file, write_json, write_text
 from genrank_cli.models.config import RatesConfig
 from genrank_cli.models.rates import predict_rates
+from genrank_cli.training.collisions import collision_record
 from genrank_cli.training.config import ExperimentConfig, validate
 from genrank_cli.training.environment import environment
 from genrank_cli.training.loop import Trainer
@@ -112,10 +113,11 @@ def run_cell(
         weights: dict[str, torch.Tensor] = {}
         rows, scores = rates_scores(prepared, cell.config.model, prepared.part == Part.TEST)
     else:
+        collisions = collision_record(prepared)
         with _memory_hint(cell.config):
             trainer = _train(cell, prepared, device, folder, observe)
             rows, scores = score(trainer.model, prepared.test, prepared.schema.kinds, device)
-        trained = _training_record(trainer)
+        trained = _training_record(trainer) | {"collisions": collisions}
         weights = {name: value.contiguous() for name, value in trainer.weights.items()}
     replace_file(folder / "weights.safetensors", lambda path: save_file(weights, path))
     table = prediction_table(prepared, rows, scores)

@@ -16,7 +16,7 @@ from genrank_cli.training.environment import command_line, environment, git_comm
 
 KEYS = (
     "genrank commit python platform cpu cores_physical cores_logical cores_usable memory_bytes "
-    "torch threads blas attention numpy polars cuda command"
+    "torch threads blas attention layer numpy polars cuda command"
 )
 
 

@@ -20,7 +20,7 @@ from tests.factory import MemoryStore, make_store
 TASKS = ("click", "dwell")
 TINY = {"dropout": 0.0, "width": 16}
 
-#: name → preset and what is changed in it
+#: name → preset and what is changed in its attention, or, under ``model``, elsewhere
 MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "hstu": ("hstu", {"bias": "rab"}),
     "hstu-materialized": ("hstu", {"bias": "rab", "bias_form": "materialized"}),
@@ -32,16 +32,37 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "hstu-window": ("hstu", {"window": 5}),
     "hstu-visible": ("hstu", {"candidates": "visible"}),
     "hstu-embeddings": ("hstu", {"bias": "none", "embeddings": True}),
+    "hstu-double": ("hstu", {"window": 9, "model": {"double_candidates": True}}),
+    "hstu-context": ("hstu", {"window": 9, "model": {"context_tokens": True}}),
+    "hstu-meta": ("hstu-meta", {}),
+    "softmax": ("softmax", {}),
     "genrank": ("genrank", {}),
+    "genrank-context": ("genrank", {"model": {"context_tokens": True}}),
     "dlrm": ("dlrm", {}),
 }
+#: what leaks in packed samples, and so is for one request in a sample only
+GROUPED: dict[str, tuple[str, dict[str, Any]]] = {
+    "hstu-full": ("hstu", {"history": "full"}),
+    "genrank-full": ("genrank", {"history": "full"}),
+    "hstu-all-seeing": ("hstu", {"context": "history", "model": {"context_tokens": True}}),
+    "genrank-all-seeing": ("genrank", {"context": "history", "model": {"context_tokens": True}}),
+}
 ISOLATED = [name for name in MODELS if name != "hstu-visible"]
+ONE_REQUEST = ("grouped", "pointwise", "shuffled")
+#: every model in every organisation of samples that it may be trained with
+COMBINATIONS = [
+    *((name, organization) for name in MODELS for organization in ("packed", *ONE_REQUEST[:2])),
+    *((name, organization) for name in GROUPED for organization in ONE_REQUEST[:2]),
+    ("hstu", "shuffled"),
+    ("genrank", "shuffled"),
+]
 
 
 def model_config(name: str, **model: Any) -> ModelConfig:
     """The configuration of ``MODELS[name]`` at width 16 without dropout, then ``model``."""
-    preset, changes = MODELS[name]
+    preset, changes = (MODELS | GROUPED)[name]
     attention = dict(changes)
+    further = attention.pop("model", {})
     settings: dict[str, Any] = TINY | {"features": {"content": True, "user_id": True}}
     if preset == "dlrm":
         settings |= {"recent": 6, "hidden": [16, 8], "attention_hidden": 8}
@@ -49,7 +70,9 @@ def model_config(name: str, **model: Any) -> ModelConfig:
         if attention.pop("embeddings", False):
             settings["embeddings"] = {"position": True, "request": True, "gap": True}
         settings |= {"blocks": 2, "heads": 2, "attention": attention}
-    return layered(preset, "tiny", {"model": settings}, {"model": model}).model
+    samples = {"data": {"samples": {"organization": "grouped"}}}  # whatever leaks when packed
+    layers = ({"model": layer} for layer in (settings, further, model))
+    return layered(preset, "tiny", samples, *layers).model
 
 
 def make_schema(store: MemoryStore, longest_history: int = 40) -> Schema:
@@ -86,7 +109,8 @@ def by_request(store: MemoryStore, samples: Samples) -> Samples:
             while seen > first and time[seen - 1] == time[begin]:
                 seen -= 1
             parts.append((first, seen, max(begin, start), min(end, stop)))
-    return Samples(*(np.array(column, np.int64) for column in zip(*parts, strict=True)))
+    first, last, start, stop = np.array(parts, np.int64).T
+    return Samples(first, last, start, stop)
 
 
 def scores(

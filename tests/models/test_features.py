@@ -12,7 +12,9 @@ import torch
 from torch import nn
 
 from genrank_cli.data.buckets import codes_of
+from genrank_cli.errors import GenrankError
 from genrank_cli.models.build import build_ranker
+from genrank_cli.models.config import FEATURE_GROUPS, FeatureConfig
 from genrank_cli.models.embeddings import EventEmbedding
 from genrank_cli.models.schema import Schema
 from genrank_cli.training import evaluate
@@ -28,7 +30,7 @@ from tests.training.small import CPU, small_config
 KINDS = ("genrank", "hstu", "dlrm")
 
 
-def config(model: str = "genrank", features: Mapping[str, bool] | None = None) -> ExperimentConfig:
+def config(model: str = "genrank", features: Mapping[str, Any] | None = None) -> ExperimentConfig:
     layer = {"model": {"features": features or {}}}
     return overlaid(small_config(model), layer)
 
@@ -91,6 +93,95 @@ def test_switches_choose_the_columns(
     embedding = event_embedding(prepare(number_store(), settings), settings)
     assert embedding.columns == columns
     assert set(embedding.item.fields) == item_fields
+
+
+SWITCHES = {
+    "item_id", "item_fields", "content", "context", "user_id", "user_fields", "windows",
+    "statistics",
+}  # fmt: skip
+DEFAULT = {"item_id", "item_fields", "context", "user_fields", "windows"}
+
+
+def switched_on(features: FeatureConfig) -> set[str]:
+    return {name for name in SWITCHES if getattr(features, name)}
+
+
+def test_every_switch_belongs_to_one_group() -> None:
+    grouped = [switch for switches in FEATURE_GROUPS.values() for switch in switches]
+    assert sorted(grouped) == sorted(SWITCHES)
+    flags = {n for n, field in FeatureConfig.model_fields.items() if field.annotation is bool}
+    assert flags == SWITCHES
+    assert switched_on(FeatureConfig()) == DEFAULT
+
+
+@pytest.mark.parametrize(
+    ("given", "on"),
+    [
+        ({"only": ["ids"]}, {"item_id", "user_id"}),
+        ({"only": "content"}, {"content"}),
+        ({"only": "content, windows"}, {"content", "windows"}),
+        ({"only": ["user_profile"], "item_fields": True}, {"user_fields"}),
+        ({"only": ["item_id"]}, {"item_id"}),
+        ({"only": []}, DEFAULT),
+        ({"without": ["ids"]}, DEFAULT - {"item_id"}),
+        ({"without": "context"}, DEFAULT - {"context"}),
+        ({"without": ["content"], "content": True}, DEFAULT),
+        ({"only": ["ids", "content"], "without": ["item_id"]}, {"user_id", "content"}),
+    ],
+    ids=str,
+)
+def test_groups_become_switches(given: dict[str, Any], on: set[str]) -> None:
+    features = config(features=given).model.features  # type: ignore[union-attr]
+    assert switched_on(features) == on
+    assert features.only == features.without == ()
+
+
+@pytest.mark.parametrize("group", FEATURE_GROUPS)
+def test_all_but_one_and_only_one_group(group: str) -> None:
+    every = FeatureConfig(only=tuple(FEATURE_GROUPS))
+    assert switched_on(every) == SWITCHES
+    own = set(FEATURE_GROUPS[group])
+    assert switched_on(FeatureConfig(only=(group,))) == own
+    rest = FeatureConfig.model_validate(every.model_dump() | {"without": [group]})
+    assert switched_on(rest) == SWITCHES - own
+
+
+def test_a_later_switch_holds() -> None:
+    first = config(features={"only": ["item_fields"]})
+    later = overlaid(first, {"model": {"features": {"item_id": True}}})
+    assert switched_on(later.model.features) == {"item_id", "item_fields"}  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("key", ["only", "without"])
+def test_an_unknown_group_is_refused(key: str) -> None:
+    with pytest.raises(GenrankError, match=r"unknown feature group 'contents'.*'content'"):
+        config(features={key: ["contents"]})
+    with pytest.raises(GenrankError, match="5 is no list of feature groups"):
+        config(features={key: 5})
+
+
+@pytest.mark.parametrize("group", ["ids", "item_fields", "user_profile", "windows", "context"])
+@pytest.mark.parametrize("model", KINDS)
+def test_a_model_of_one_group_has_its_tables_only(model: str, group: str) -> None:
+    settings = config(model, {"only": [group]})
+    prepared = prepare(number_store(), settings)
+    names = {
+        name.removeprefix("event.")
+        for name, _ in build_ranker(settings.model, prepared.schema).named_parameters()
+        if name.startswith("event.")
+    }
+    own = {
+        "ids": ("item.id.", "user.id."),
+        "item_fields": ("item.fields.",),
+        "user_profile": ("user.fields.",),
+        "windows": ("context.",),
+        "context": ("context.",),
+    }[group]
+    assert names
+    assert all(name.startswith(own) for name in names)
+    assert len([n for n in names if n.startswith("context.")]) == {"windows": 1, "context": 3}.get(
+        group, 0
+    )
 
 
 @pytest.mark.parametrize("place", [0, 1, 2, 3])

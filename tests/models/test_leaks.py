@@ -11,7 +11,15 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from tests.factory import MemoryStore, make_store
-from tests.models.cases import ISOLATED, MODELS, furthest, make_batcher, make_model, scores
+from tests.models.cases import (
+    COMBINATIONS,
+    ISOLATED,
+    MODELS,
+    furthest,
+    make_batcher,
+    make_model,
+    scores,
+)
 
 EXACT = 1e-6
 
@@ -37,8 +45,7 @@ def since(request: int, flip: NDArray[Any]) -> NDArray[Any]:
     return np.where(log().column("request") >= request, flip, 0).astype(flip.dtype)
 
 
-@pytest.mark.parametrize("organization", ["packed", "grouped", "pointwise"])
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(("name", "organization"), COMBINATIONS)
 def test_outcomes_of_this_and_later_requests_move_nothing(name: str, organization: str) -> None:
     store = log()
     model = make_model(name, store)
@@ -61,8 +68,7 @@ def test_outcomes_of_this_and_later_requests_move_nothing(name: str, organizatio
         assert furthest(kept, {row: after[row] for row in known}) <= EXACT
 
 
-@pytest.mark.parametrize("organization", ["packed", "grouped", "pointwise"])
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(("name", "organization"), COMBINATIONS)
 def test_nothing_of_a_moment_moves_what_was_asked_then(name: str, organization: str) -> None:
     """Requests from a column share moments: neither outcomes nor items of the others are known."""
     store = log(ties=0.7)
@@ -142,7 +148,9 @@ def test_visible_history_does_count(name: str, column: str) -> None:
     assert furthest({row: before[row]}, {row: after[row]}) > 1e-5
 
 
-@pytest.mark.parametrize("name", [n for n in MODELS if n not in ("dlrm", "hstu-window")])
+@pytest.mark.parametrize(
+    "name", [n for n, (_, changes) in MODELS.items() if n != "dlrm" and "window" not in changes]
+)
 def test_the_oldest_kept_event_counts_and_older_ones_do_not(name: str) -> None:
     store = log()
     model = make_model(name, store)

@@ -12,8 +12,8 @@ import torch
 from genrank_cli.errors import GenrankError
 from genrank_cli.models.build import build_ranker
 from genrank_cli.models.config import RatesConfig
-from genrank_cli.models.dlrm import recent_events
 from genrank_cli.models.embeddings import GAP_ROWS, ActionEmbedding, gap_bucket, index_bucket
+from genrank_cli.models.modules.din import recent_events
 from genrank_cli.models.presets import PRESETS, SIZES, preset
 from genrank_cli.models.rates import predict_rates
 from tests.factory import make_store
@@ -43,6 +43,14 @@ def test_rates_are_smoothed_and_added_as_log_odds() -> None:
         overall,
     ]
     assert found == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("label", [0.0, 1.0])
+def test_rates_of_a_task_with_one_class_in_training_are_that_class(label: float) -> None:
+    codes = (np.array([0, 1, 0, 1]), np.array([0, 1, 1, 0]))
+    labels, fit = np.array([label, label, 1 - label, label]), np.array([1, 1, 0, 0], bool)
+    found = predict_rates(RatesConfig(), codes, labels, fit, np.array([2, 3]), "binary")
+    assert found.tolist() == [label, label]
 
 
 def test_rates_of_a_regression_task_add_the_means() -> None:
@@ -132,7 +140,7 @@ def test_every_preset_has_every_size(name: str, size: str) -> None:
 
 
 def test_unknown_preset_and_size() -> None:
-    with pytest.raises(GenrankError, match=r"unknown model 'hsut'.*dlrm, genrank, hstu, rates"):
+    with pytest.raises(GenrankError, match=f"unknown model 'hsut'.*{', '.join(sorted(PRESETS))}"):
         preset("hsut")
     with pytest.raises(GenrankError, match=r"unknown size 'huge'.*base, paper, tiny"):
         preset("hstu", "huge")

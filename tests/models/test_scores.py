@@ -14,6 +14,7 @@ from genrank_cli.data.batcher import Batcher
 from genrank_cli.models.build import build_ranker
 from tests.factory import MemoryStore
 from tests.models.cases import (
+    COMBINATIONS,
     LOG,
     MODELS,
     TASKS,
@@ -30,8 +31,7 @@ from tests.models.cases import (
 TOLERANCE = 1e-5
 
 
-@pytest.mark.parametrize("organization", ["packed", "grouped", "pointwise"])
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(("name", "organization"), COMBINATIONS)
 def test_order_and_company_change_no_score(name: str, organization: str) -> None:
     model, batcher = make_model(name, LOG), make_batcher(LOG, organization)
     everyone = np.arange(len(batcher.samples))
@@ -106,3 +106,12 @@ def test_a_fresh_model_predicts_the_starting_level() -> None:
         model.output.start_at([-1.5, 3.0])
         found = torch.stack(list(scores(model, batcher, np.arange(4)).values()))
         assert (found == torch.tensor([-1.5, 3.0])).all(), name
+
+
+@pytest.mark.parametrize("organization", ["packed", "grouped"])
+def test_doubled_candidates_score_as_they_do_alone(organization: str) -> None:
+    single, double = (make_model("hstu", LOG, double_candidates=on) for on in (False, True))
+    double.load_state_dict(single.state_dict())
+    batcher = make_batcher(LOG, organization)
+    everyone = np.arange(len(batcher.samples))
+    assert furthest(scores(single, batcher, everyone), scores(double, batcher, everyone)) <= 1e-6

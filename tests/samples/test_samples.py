@@ -113,7 +113,7 @@ def test_organizations_cut_where_they_say(
     for start, stop in zip(samples.start, samples.stop, strict=True):
         _, sizes = np.unique(request[start:stop], return_counts=True)
         assert sizes.max() <= config.candidates or config.organization == "pointwise"
-        if config.organization == "pointwise":
+        if config.organization in ("pointwise", "shuffled"):
             assert stop - start == 1
         elif config.organization == "grouped":
             assert len(sizes) == 1
@@ -128,6 +128,19 @@ def test_packed_windows_hold_several_requests_and_grouped_only_one() -> None:
     assert len(grouped) == requests > 10
     assert len(packed) == 1
     assert packed.events.tolist() == [store.request_offsets[-2] + 40]
+
+
+def test_a_request_above_the_cap_becomes_several_samples_with_one_history() -> None:
+    store = make_store((30,), per_request=12, seed=1)
+    config = SampleConfig(organization="grouped", candidates=4)
+    samples = build_samples(store, np.ones(30, bool), config)
+    sizes = np.diff(store.request_offsets)
+    assert sizes.max() > 8
+    expected = [min(4, n - taken) for n in sizes.tolist() for taken in range(0, n, 4)]
+    assert (samples.stop - samples.start).tolist() == expected
+    parts = np.repeat(store.request_offsets[:-1], -(-sizes // 4))
+    assert samples.history_stop.tolist() == parts.tolist()
+    assert samples.history_start.tolist() == [0] * len(parts)
 
 
 def test_earlier_events_are_history_even_when_they_are_not_chosen() -> None:

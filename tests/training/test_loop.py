@@ -12,10 +12,11 @@ import pytest
 import torch
 
 from genrank_cli.errors import GenrankError
-from genrank_cli.training import loop
+from genrank_cli.training import loop, objective
 from genrank_cli.training.loop import Trainer
 from genrank_cli.training.loss import candidate_loss, predictions, start_levels
 from genrank_cli.training.optimizer import make_optimizers, make_schedules
+from genrank_cli.training.rowwise import RowwiseAdagrad
 from tests.training.small import small_trainer
 
 MODELS = ("hstu", "genrank", "dlrm")
@@ -142,10 +143,10 @@ def test_even_the_worst_auc_leaves_weights(monkeypatch: pytest.MonkeyPatch) -> N
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_a_loss_without_a_value_ends_the_run(value: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(output: torch.Tensor, labels: torch.Tensor, kinds: Any) -> torch.Tensor:
+    def broken(output: torch.Tensor, *_: Any) -> torch.Tensor:
         return output.sum() * value
 
-    monkeypatch.setattr(loop, "candidate_loss", broken)
+    monkeypatch.setattr(objective, "candidate_loss", broken)
     trainer = small_trainer()
     output: Any = trainer.model.output
     output.bias.data.fill_(1.0)
@@ -156,10 +157,12 @@ def test_a_loss_without_a_value_ends_the_run(value: float, monkeypatch: pytest.M
 
 def test_every_weight_has_one_optimizer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("genrank_cli.models.embeddings.SPARSE_ROWS", 10)
-    trainer = small_trainer("hstu")
+    trainer = small_trainer("hstu", sparse_decay=0.25, sparse_learning_rate=0.7)
     dense, sparse = make_optimizers(trainer.model, trainer.config)
     assert isinstance(dense, torch.optim.AdamW)
-    assert isinstance(sparse, torch.optim.SparseAdam)
+    assert isinstance(sparse, RowwiseAdagrad)
+    assert sparse.defaults["weight_decay"] == trainer.config.sparse_decay == 0.25
+    assert sparse.defaults["lr"] == trainer.config.sparse_learning_rate == 0.7
     groups = [*dense.param_groups, *sparse.param_groups]
     ids = [id(p) for group in groups for p in group["params"]]
     assert sorted(ids) == sorted(id(p) for p in trainer.model.parameters())

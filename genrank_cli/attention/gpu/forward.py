@@ -1,4 +1,5 @@
 # mypy: ignore-errors
+# ruff: noqa: RUF005 (Triton knows no starred tuples)
 """The forward kernel: a program takes one block of rows and G heads over the keys that they see.
 
 Legend: M rows of a block, N keys of a block, D width of q and k, E of v.
@@ -33,9 +34,7 @@ from genrank_cli.attention.gpu.tilebias import (
 
 
 @triton.jit
-def _weigh(
-    x, shown, top, total, M: tl.constexpr, SOFTMAX: tl.constexpr, MASKED: tl.constexpr
-):
+def _weigh(x, shown, top, total, M: tl.constexpr, SOFTMAX: tl.constexpr, MASKED: tl.constexpr):
     """(weights, factor of what was summed before, new top, new total) of one tile."""
     if SOFTMAX:
         if MASKED:
@@ -93,7 +92,7 @@ def _step(
     return new_accs, new_tops, new_totals
 
 
-@triton.jit
+@triton.jit(do_not_specialize=("seed", "threshold"))
 def forward_kernel(
     q, k, v, out, log_sum, strides, blocks, runs, mask, total_rows, bias, last,
     scale, weight, seed, threshold, keep, heads,
@@ -108,7 +107,7 @@ def forward_kernel(
     """
     item = tl.num_programs(0) - 1 - tl.program_id(0)
     head = tl.program_id(1).to(tl.int64) * G
-    first, stop, key, keys, base, sequence, full, partial, end = load_block(blocks, item)
+    first, stop, base, _, key, keys, sequence, full, partial, end = load_block(blocks, item)
     rows = first + tl.arange(0, M)
     ok = rows < stop
     bounds = row_bounds(mask, total_rows, rows, ok, 1)

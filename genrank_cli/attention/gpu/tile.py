@@ -1,4 +1,5 @@
 # mypy: ignore-errors
+# ruff: noqa: RUF005 (Triton knows no starred tuples)
 """What all kernels do with a tile: load, compare with the mask, drop, activate.
 
 A kernel holds G heads at once, so that mask and bias of a tile are worked out once for all of them.
@@ -9,12 +10,17 @@ N keys of a tile.
 
 from __future__ import annotations
 
+import os
+
 import triton
 import triton.language as tl
 
-COLUMNS = tl.constexpr(9)  # of a block in `lists.Side.blocks`
+COLUMNS = tl.constexpr(10)  # of a block in `lists.Side.blocks`
 LOG2E = tl.constexpr(1.4426950408889634)
 LN2 = tl.constexpr(0.6931471805599453)
+
+#: The interpreter multiplies the bits of a bfloat16 as if they were integers; float32 holds them.
+WIDEN = tl.constexpr(os.environ.get("TRITON_INTERPRET") == "1")
 
 
 @triton.jit
@@ -23,7 +29,7 @@ def load_block(blocks, item):
     at = blocks + item * COLUMNS
     return (
         tl.load(at), tl.load(at + 1), tl.load(at + 2), tl.load(at + 3), tl.load(at + 4),
-        tl.load(at + 5), tl.load(at + 6), tl.load(at + 7), tl.load(at + 8),
+        tl.load(at + 5), tl.load(at + 6), tl.load(at + 7), tl.load(at + 8), tl.load(at + 9),
     )  # fmt: skip
 
 
@@ -90,11 +96,20 @@ def store_parts(
 
 
 @triton.jit
+def dot(a, b, total):
+    """``total`` + a b, summed in float32; float32 is not rounded to fewer bits."""
+    if WIDEN:
+        a = a.to(tl.float32)
+        b = b.to(tl.float32)
+    return tl.dot(a, b, total, input_precision="ieee")
+
+
+@triton.jit
 def products(a, b, M: tl.constexpr, N: tl.constexpr, WIDE: tl.constexpr):
     """a bᵀ, float32 [M, N], of parts [M, width] and [N, width]."""
     scores = zeros(M, N)
     for c in tl.static_range(len(WIDE)):
-        scores = tl.dot(a[c], tl.trans(b[c]), scores, input_precision="ieee")
+        scores = dot(a[c], tl.trans(b[c]), scores)
     return scores
 
 
@@ -103,8 +118,7 @@ def add_products(total, weights, parts, WIDE: tl.constexpr):
     """``total`` + weights · parts, for each part; weights are rounded to the dtype of the parts."""
     more = ()
     for c in tl.static_range(len(WIDE)):
-        low = weights.to(parts[c].dtype)
-        more = more + (tl.dot(low, parts[c], total[c], input_precision="ieee"),)
+        more = more + (dot(weights.to(parts[c].dtype), parts[c], total[c]),)
     return more
 
 
@@ -140,8 +154,7 @@ def mix(x):
 @triton.jit
 def row_hash(seed, rows, head, heads):
     """uint32 of each row for one head."""
-    begin = mix(rows.to(tl.uint32) * 0 + seed.to(tl.uint32))
-    return mix(begin + rows.to(tl.uint32) * heads.to(tl.uint32) + head.to(tl.uint32))
+    return mix(mix(seed.to(tl.uint32)) + (rows * heads + head).to(tl.uint32))
 
 
 @triton.jit

@@ -1,4 +1,5 @@
 # mypy: ignore-errors
+
 """The bias of a tile, by the number of its rule.
 
 What a rule reads comes as a tuple ``bias`` of pointers (`places.BiasInput`), of which `row_places`
@@ -54,8 +55,8 @@ def split_distance(row_high, row_low, key_high, key_low):
     back = high - row_high
     lost = (row_high - (high - back)) - (key_high + back)
     low = (row_low - key_low) + lost
-    later = high < 0
-    return tl.abs(high), tl.where(later, -low, low)
+    later = high + low < 0  # of times far from 0, the high parts may be equal
+    return tl.where(later, -high, high), tl.where(later, -low, low)
 
 
 @triton.jit

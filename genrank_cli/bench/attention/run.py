@@ -1,0 +1,205 @@
+"""The whole bench: every case in rounds, the memory of one long sequence, the record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from genrank_cli.bench.attention.bars import checks
+from genrank_cli.bench.attention.child import peak_bytes, request_of
+from genrank_cli.bench.attention.inputs import Inputs
+from genrank_cli.bench.attention.plan import (
+    LIMIT,
+    PLAIN,
+    REFERENCE,
+    Request,
+    RowSpec,
+    Shape,
+    row_name,
+)
+from genrank_cli.bench.attention.rows import subject
+from genrank_cli.bench.machine import Load, available_bytes, load_warnings, pace_warnings
+from genrank_cli.bench.memory import in_fresh_process
+from genrank_cli.bench.peak import Probe, copy_probe, product_name, product_probe
+from genrank_cli.bench.record import BenchRecord, Case, LeftOut, Memory, ProbeRow, Row
+from genrank_cli.bench.statistics import median_interval, outliers, ratio_interval
+from genrank_cli.bench.timing import Plan, Timings, clock_for, measure
+from genrank_cli.errors import GenrankError
+from genrank_cli.metrics.intervals import Interval
+from genrank_cli.training.environment import environment
+from genrank_cli.training.runtime import start
+
+#: Biases whose memory is worth a process each: the others hold no more than these.
+MEMORY_BIASES = ("none", "rab", "rab-materialized")
+
+#: Of the free memory, what the reference may take: the rest is everybody else's.
+SAFE_SHARE = 0.8
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Who wants to hear how far it is: called with a case's or a row's name and figures."""
+
+    warming: Callable[[str, str], None] = lambda case, row: None
+    round_done: Callable[[str, int, float], None] = lambda case, done, precision: None
+    memory: Callable[[str], None] = lambda row: None
+
+
+def run(request: Request, watch: Watch | None = None) -> BenchRecord:
+    """Measure everything that the (checked) request names.
+
+    Raises `GenrankError` where no row of a case could run.
+    """
+    watch = watch or Watch()
+    start(0, request.threads)
+    if request.device.startswith("cuda"):
+        torch.cuda.set_device(request.device)  # events and peaks are those of the current device
+    request = replace(request, threads=torch.get_num_threads())
+    cases = [_case(request, shape, watch) for shape in request.shapes()]
+    memory = _memory(request, watch) if request.memory else []
+    block = environment()
+    return BenchRecord(
+        bench="attention",
+        title="Attention: forward and backward",
+        settings=request.settings(),
+        cases=cases,
+        memory_case=request.memory_shape().name,
+        memory=memory,
+        checks=checks(request, cases, memory),
+        environment=block,
+        command=block["command"],
+    )
+
+
+def _case(request: Request, shape: Shape, watch: Watch) -> Case:
+    kind = torch.device(request.device).type
+    specs = request.specs()
+    too_large = [spec for spec in specs if _refusal(spec, shape, kind)]
+    chosen = [spec for spec in specs if spec not in too_large]
+    probes = [*(product_probe(x, request.device) for x in request.dtypes)]
+    probes.append(copy_probe(request.device))
+    inputs = Inputs(shape, request.device)
+    begun = Load.now()
+    timings = measure(
+        [*(subject(spec, inputs) for spec in chosen), *(probe.subject for probe in probes)],
+        clock_for(kind),
+        Plan(request.rounds, request.precision, request.budget_s),
+        pairs=[(spec.name, base) for spec in chosen for base in spec.bases[:1]],
+        on_warm=lambda row: watch.warming(shape.name, row),
+        on_round=lambda done, precision: watch.round_done(shape.name, done, precision),
+    )
+    warnings = load_warnings(begun, Load.now())
+    warnings += pace_warnings(timings.total(product_name(request.dtypes[0])))
+    left_out = [LeftOut(name=spec.name, reason=_refusal(spec, shape, kind), expected=True)
+                for spec in too_large]  # fmt: skip
+    left_out += [_left_out(spec, timings) for spec in chosen if spec.name in timings.left_out]
+    ran = [spec for spec in chosen if spec.name in timings.rounds_s]
+    if not ran:
+        raise GenrankError(f"no row could run: {left_out[0].name}: {left_out[0].reason}")
+    return Case(
+        name=shape.name,
+        labels=shape.labels(),
+        rounds=timings.rounds,
+        wall_s=timings.wall_s,
+        rows=[_row(spec, shape, timings, probes) for spec in ran],
+        probes=[_probe_row(probe, timings) for probe in probes],
+        left_out=left_out,
+        warnings=warnings,
+    )
+
+
+def _refusal(spec: RowSpec, shape: Shape, kind: str) -> str:
+    """Why the row is not even tried: the dense reference would fill the memory."""
+    if spec.backend != REFERENCE:
+        return ""
+    needed = shape.dense_bytes(getattr(torch, spec.dtype).itemsize)
+    free = torch.cuda.mem_get_info()[0] if kind == "cuda" else available_bytes()
+    if needed <= SAFE_SHARE * free:
+        return ""
+    return f"would hold about {needed / 2**30:.0f} GiB, {free / 2**30:.0f} GiB are free"
+
+
+def _left_out(spec: RowSpec, timings: Timings) -> LeftOut:
+    own = not (spec.is_peer or spec.backend == REFERENCE)
+    return LeftOut(name=spec.name, reason=timings.left_out[spec.name], expected=not own)
+
+
+def _row(spec: RowSpec, shape: Shape, timings: Timings, probes: Sequence[Probe]) -> Row:
+    parts = timings.rounds_s[spec.name]
+    series = parts | {"total": timings.total(spec.name)}
+    flops = spec.flops(shape)
+    bases = [base for base in spec.bases if base in timings.rounds_s]
+    limit = row_name(LIMIT, PLAIN, spec.dtype)
+    others = {*bases, *({limit} & timings.rounds_s.keys())} - {spec.name}
+    product = next(p for p in probes if p.subject.name == product_name(spec.dtype))
+    works = flops.parts() | {"total": sum(flops.parts().values())}
+    probe_s = timings.total(product.subject.name)
+    return Row(
+        name=spec.name,
+        labels=spec.labels(),
+        base=bases[0] if bases else None,
+        repeats=timings.repeats[spec.name],
+        rounds_s=parts,
+        flops=flops.parts(),
+        hardware_flops=flops.hardware_parts(),
+        time_s={part: median_interval(times) for part, times in series.items()},
+        ratio={x: ratio_interval(series["total"], timings.total(x)) for x in sorted(others)},
+        share={
+            part: _scaled(ratio_interval(probe_s, times), works[part] / product.amount)
+            for part, times in series.items()
+        },
+        outliers=outliers(series["total"]),
+    )  # fmt: skip
+
+
+def _scaled(interval: Interval, factor: float) -> Interval:
+    low, high = interval.low * factor, interval.high * factor
+    return replace(interval, mean=interval.mean * factor, low=low, high=high)
+
+
+def _probe_row(probe: Probe, timings: Timings) -> ProbeRow:
+    times = timings.total(probe.subject.name)
+    return ProbeRow(
+        name=probe.subject.name,
+        unit=probe.unit,
+        amount=probe.amount,
+        rounds_s=times,
+        time_s=median_interval(times),
+    )
+
+
+def _memory(request: Request, watch: Watch) -> list[Memory]:
+    """Peak extra memory of the rows of the first dtype that matter, one long sequence."""
+    shape = request.memory_shape()
+    rows = [
+        spec
+        for spec in request.specs()
+        if spec.dtype == request.dtypes[0] and spec.bias in MEMORY_BIASES
+    ]
+    found = []
+    for spec in rows:
+        watch.memory(spec.name)
+        found.append(_memory_row(spec, shape, request))
+    return found
+
+
+def _memory_row(spec: RowSpec, shape: Shape, request: Request) -> Memory:
+    kind = torch.device(request.device).type
+    reason = _refusal(spec, shape, kind)
+    peak: int | None = None
+    if not reason:
+        asked: dict[str, Any] = request_of(spec, shape, request.device, request.threads or 1)
+        try:
+            peak = _peak(asked, kind)
+        except (GenrankError, RuntimeError) as error:
+            reason = str(error).splitlines()[0]
+    return Memory(name=spec.name, labels=spec.labels(), peak_bytes=peak, reason=reason)
+
+
+def _peak(asked: dict[str, Any], kind: str) -> int:
+    if kind == "cuda":
+        return peak_bytes(asked)
+    return int(in_fresh_process("genrank_cli.bench.attention.child", asked)["peak_bytes"])
