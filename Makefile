@@ -16,7 +16,7 @@ run: $(VENV)/installed
 
 # The models of the tests are too small for a second thread, which would only fight with other work.
 test: $(VENV)/installed-dev
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not gpu"
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not gpu" --numprocesses 2 --dist worksteal
 
 lint: $(VENV)/installed-dev
 	@$(BIN)/ruff check $(SOURCES)

@@ -84,7 +84,7 @@ def test_constraints_pin_every_dependency_of_every_dependency() -> None:
     missing = sorted(_closure(direct) - pins.keys())
     assert missing == []
     assert list(pins) == sorted(pins)
-    assert not [name for name in pins if name.startswith(("nvidia", "cuda", "triton"))]
+    assert not [name for name in pins if name.startswith(("nvidia", "cuda"))]
 
 
 def _closure(requirements: list[str]) -> set[str]:
@@ -95,7 +95,7 @@ def _closure(requirements: list[str]) -> set[str]:
         requirement, extra = todo.pop()
         name = canonicalize_name(requirement.name)
         skipped = requirement.marker and not requirement.marker.evaluate({"extra": extra})
-        if skipped or name in found or name.startswith(("nvidia", "cuda", "triton")):
+        if skipped or name in found or name.startswith(("nvidia", "cuda")):
             continue
         found.add(name)
         for text in metadata.requires(name) or []:
