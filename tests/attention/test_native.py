@@ -16,8 +16,10 @@ from hypothesis import strategies as st
 from genrank_cli.attention import Alibi, Mask, attend, resolve_backend
 from genrank_cli.attention.alibi import AlibiRule
 from genrank_cli.attention.call import Call
-from genrank_cli.attention.native import compiled
-from genrank_cli.attention.native.attend import _bucket, _edges, _pool, supported
+from genrank_cli.attention.native import compiled, held
+from genrank_cli.attention.native.attend import forward_native, supported
+from genrank_cli.attention.native.edges import bucket, bucket_edges
+from genrank_cli.attention.native.threads import pool
 from genrank_cli.attention.relative import TIME_BUCKETS
 from genrank_cli.errors import GenrankError
 from tests.attention.cases import (
@@ -29,36 +31,42 @@ from tests.attention.cases import (
     assert_as_exact_as_reference,
     make_case,
     run,
+    run_rows,
 )
 from tests.attention.test_parity import ACTIVATIONS, MASKS, RAGGED, SHAPES
 
 pytestmark = pytest.mark.skipif(not compiled.available(), reason="no C++ compiler")
 
-#: One block of keys and one tile of rows more or less; more than a panel of rows.
+#: One vector of rows, strip, block of keys or panel of rows more or less.
 EDGES: dict[str, Shape] = {
-    "block-minus-1": [(63, 0), (31, 0), (127, 0)],
-    "block": [(64, 0), (32, 0), (128, 0)],
-    "block-plus-1": [(65, 0), (33, 0), (129, 0)],
+    "edge-minus-1": [(95, 0), (31, 0), (191, 0), (15, 0), (23, 0)],
+    "edge": [(96, 0), (32, 0), (192, 0), (16, 0), (24, 0)],
+    "edge-plus-1": [(97, 0), (33, 0), (193, 0), (17, 0), (25, 0)],
     "two-panels": [(150, 130), (3, 140)],
 }
 LEARNED = ("rab", "rab-materialized")
+LEVELS = {"amx": 2, "dots": 1, "floats": 0}  # what bfloat16 is computed with
 
 
-@pytest.fixture(params=[1, 2], ids=["1-thread", "2-threads"])
-def threads(request: pytest.FixtureRequest) -> Iterator[int]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(request.param)
-    yield request.param
-    torch.set_num_threads(before)
+@pytest.fixture(params=["fp32", "bf16"])
+def dtype(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> torch.dtype:
+    """Float32; bfloat16 in the best way that this processor has, or in a way of `LEVELS`."""
+    if request.param == "fp32":
+        return torch.float32
+    level = LEVELS.get(request.param, held.LEVEL)
+    if request.param in LEVELS and compiled.kernels().genrank_level(level) != level:
+        pytest.skip(f"this processor has no {request.param}")
+    monkeypatch.setattr(held, "LEVEL", level)
+    return torch.bfloat16
 
 
 def assert_exact(
-    case: Any, mask: Mask, bias: str, activation: str, dtype: Any = torch.float32
+    case: Any, mask: Mask, bias: str, activation: str, dtype: Any = torch.float32, **options: Any
 ) -> None:
-    assert_as_exact_as_reference(case, mask, BIASES[bias](), activation, dtype, "native")
+    module = BIASES[bias]()
+    assert_as_exact_as_reference(case, mask, module, activation, dtype, "native", **options)
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["fp32", "bf16"])
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("bias", BIASES)
 @pytest.mark.parametrize("mask", MASKS)
@@ -67,24 +75,91 @@ def test_every_mask_and_bias(mask: str, bias: str, activation: str, dtype: torch
     assert_exact(case, case.mask(**MASKS[mask]), bias, activation, dtype)
 
 
+@pytest.mark.parametrize("dtype", ["dots", "floats"], indirect=True)
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-@pytest.mark.parametrize("bias", ["none", *LEARNED])
+@pytest.mark.parametrize("bias", BIASES)
+@pytest.mark.parametrize("mask", ["causal-isolated", "context-full-visible-window7"])
+def test_bfloat16_without_amx(mask: str, bias: str, activation: str, dtype: torch.dtype) -> None:
+    case = make_case([(130, 65), (0, 0), (1, 1), (33, 30)])
+    assert_exact(case, case.mask(**MASKS[mask]), bias, activation, dtype)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("bias", BIASES)
+@pytest.mark.parametrize("mask", ["causal-isolated", "causal-visible-window7"])
+def test_dropout_drops_the_same_cells(
+    mask: str, bias: str, activation: str, dtype: torch.dtype
+) -> None:
+    case = make_case(RAGGED)
+    shown = case.mask(**MASKS[mask])
+    assert_exact(case, shown, bias, activation, dtype, dropout=0.3, seed=2**33 + 17)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("bias", BIASES)
+@pytest.mark.parametrize("mask", MASKS)
+def test_rows_may_be_some_of_the_tokens(mask: str, bias: str, activation: str) -> None:
+    """Also none of a sequence, and rows in another order than their tokens."""
+    case, module = make_case(RAGGED), BIASES[bias]()
+    sequence = torch.arange(len(RAGGED)).repeat_interleave(case.offsets.diff())
+    random = torch.Generator().manual_seed(0)
+    mixed = torch.randperm(len(sequence), generator=random)
+    rows = mixed[sequence[mixed].argsort(stable=True)]
+    rows = rows[(rows % 3 > 0) & (sequence[rows] != 2)]
+    counts = torch.bincount(sequence[rows], minlength=len(RAGGED))
+    row_offsets = torch.cat((counts.new_zeros(1), counts.cumsum(0)))
+    shown = case.mask(**MASKS[mask]).rows(rows)
+    results = [
+        run_rows(case, rows, row_offsets, shown, module, activation, name, torch.float32)
+        for name in ("native", "reference")
+    ]
+    for got, right in zip(*results, strict=True):
+        torch.testing.assert_close(got, right, rtol=2e-4, atol=2e-5)
+
+
+@pytest.mark.parametrize("peers", [8, 9, 40])
+@pytest.mark.parametrize("bias", ["none", "rab", "alibi-time"])
+def test_few_and_many_peers(peers: int, bias: str, dtype: torch.dtype) -> None:
+    """Few are done one by one, many in tiles of their own."""
+    case = make_case([(50, 100), (0, 100), (130, 3)], per_request=peers)
+    assert_exact(case, case.mask(candidates="visible"), bias, "softmax", dtype)
+    assert_exact(case, case.mask(candidates="visible"), bias, "silu", dtype)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("bias", ["none", "rab"])
 @pytest.mark.parametrize("shape", SHAPES | EDGES)
-def test_every_shape(shape: str, bias: str, activation: str, threads: int) -> None:
+def test_every_shape(shape: str, bias: str, activation: str, dtype: torch.dtype) -> None:
     for mask in ("causal-isolated", "full-visible-window7"):
         case = make_case((SHAPES | EDGES)[shape])
-        assert_exact(case, case.mask(**MASKS[mask]), bias, activation)
+        assert_exact(case, case.mask(**MASKS[mask]), bias, activation, dtype)
 
 
-@pytest.mark.parametrize("width", [1, 8, 12, 16, 32, 96, 100])
-def test_every_head_width(width: int) -> None:
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("shape", SHAPES | EDGES)
+def test_cells_give_what_tables_give(shape: str, activation: str, dtype: torch.dtype) -> None:
+    """The two forms differ in their roundings only."""
+    case = make_case((SHAPES | EDGES)[shape])
+    for mask in ("causal-isolated", "full-visible-window7"):
+        shown = case.mask(**MASKS[mask])
+        both = [
+            run(case, shown, BIASES[bias](), activation, backend="native", dtype=dtype)
+            for bias in LEARNED
+        ]
+        rough = 1e-5 if dtype == torch.float32 else 4e-2
+        for one, other in zip(*both, strict=True):
+            torch.testing.assert_close(one, other, rtol=rough, atol=rough)
+
+
+@pytest.mark.parametrize("width", [1, 8, 12, 16, 32, 48, 64, 80, 96, 100, 112, 128])
+def test_every_head_width(width: int, dtype: torch.dtype) -> None:
     """Those that fill the vectors of the processor, and those that do not."""
     random = torch.Generator().manual_seed(0)
     case = make_case([(70, 9), (5, 1)])
     for name in ("q", "k", "v", "grad"):
         shape = (*case.q.shape[:2], width)
         setattr(case, name, torch.randn(shape, generator=random, dtype=torch.float64))
-    assert_exact(case, case.mask(), "alibi", "silu")
+    assert_exact(case, case.mask(), "alibi", "silu", dtype)
 
 
 @settings(max_examples=40, deadline=None)
@@ -94,14 +169,14 @@ def test_every_head_width(width: int) -> None:
     bias=st.sampled_from(["alibi-time", *LEARNED]),
     seed=st.integers(0, 2**31),
 )
-def test_any_two_intervals(lengths: list[int], activation: str, bias: str, seed: int) -> None:
+def test_any_three_intervals(lengths: list[int], activation: str, bias: str, seed: int) -> None:
     """Not only masks that `packed_mask` makes: rows that see nothing, one key, disjoint ranges."""
     case = make_case([(length, 0) for length in lengths], seed=seed)
     length = case.offsets.diff().repeat_interleave(case.offsets.diff())
     random = torch.Generator().manual_seed(seed)
-    draws = torch.rand(4, len(length), generator=random, dtype=torch.float64)
+    draws = torch.rand(5, len(length), generator=random, dtype=torch.float64)
     bounds = (draws * (length + 1)).floor().long().sort(dim=0).values
-    mask = Mask(*(bounds[[2, 3, 0, 1]] if seed % 2 else bounds))
+    mask = Mask(*(bounds[[0, 3, 4, 1, 2]] if seed % 2 else bounds))
     module = BIASES[bias]()
     got = run(case, mask, module, activation, backend="native", dtype=torch.float32)
     right = run(case, mask, module, activation, backend="reference")
@@ -134,20 +209,18 @@ def test_hidden_keys_move_nothing_not_one_bit(mask: str, activation: str) -> Non
 
 @pytest.mark.parametrize("bias", ["none", "alibi", *LEARNED])
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_runs_and_thread_counts(activation: str, bias: str) -> None:
-    """Two runs are equal bit for bit; another number of threads moves roundings only."""
+def test_runs_and_thread_counts_give_the_same_bits(
+    activation: str, bias: str, dtype: torch.dtype
+) -> None:
     case, module = make_case(RAGGED), BIASES[bias]()
     before = torch.get_num_threads()
     results = []
-    for count in (2, 2, 1):
+    for count in (2, 2, 1, 3):
         torch.set_num_threads(count)
-        results.append(
-            run(case, case.mask(), module, activation, backend="native", dtype=torch.float32)
-        )
+        results.append(run(case, case.mask(), module, activation, backend="native", dtype=dtype))
     torch.set_num_threads(before)
-    assert all(map(torch.equal, results[0], results[1]))
-    for first, second in zip(results[0], results[2], strict=True):
-        torch.testing.assert_close(first, second, rtol=1e-5, atol=1e-5)
+    for other in results[1:]:
+        assert all(map(torch.equal, results[0], other))
 
 
 def test_slices_of_one_projection_and_a_transposed_tensor() -> None:
@@ -182,7 +255,7 @@ def test_steep_slopes_underflow_quietly(activation: str) -> None:
 
 def test_time_buckets_end_where_the_formula_says() -> None:
     """The float32 guess inside the kernels must not move a distance across an edge."""
-    edges = _edges()[1:TIME_BUCKETS]
+    edges = bucket_edges()[1:TIME_BUCKETS]
     around = torch.stack([torch.nextafter(edges, edges.new_tensor(to)) for to in (0.0, 1e30)])
     seconds = torch.cat((edges, around.flatten(), torch.tensor([0.0, 0.5, 1e15]).double()))
     seconds = seconds[seconds < 1e15]
@@ -194,10 +267,10 @@ def test_time_buckets_end_where_the_formula_says() -> None:
     case.q, case.v = torch.zeros_like(case.q), torch.ones_like(case.v)
     count = len(case.time)
     rows = torch.arange(count)
-    mask = Mask(torch.zeros_like(rows), torch.ones_like(rows), rows * 0, rows * 0)  # the first key
+    mask = Mask.of(torch.zeros_like(rows), torch.ones_like(rows))  # the first key
     out = run(case, mask, module, "silu", backend="native", dtype=torch.float32)[0][1:, 0, 0]
-    bucket = torch.tensor([float(_bucket(float(x))) for x in seconds]).clamp(max=TIME_BUCKETS - 1)
-    torch.testing.assert_close(out * NORM, torch.nn.functional.silu(bucket), rtol=1e-5, atol=1e-4)
+    number = torch.tensor([float(bucket(float(x))) for x in seconds]).clamp(max=TIME_BUCKETS - 1)
+    torch.testing.assert_close(out * NORM, torch.nn.functional.silu(number), rtol=1e-5, atol=1e-4)
 
 
 def test_what_the_kernels_do_not_know_is_refused_or_left_to_blockwise() -> None:
@@ -209,12 +282,15 @@ def test_what_the_kernels_do_not_know_is_refused_or_left_to_blockwise() -> None:
             return OwnRule()
 
     case, own = make_case(RAGGED), Own(HEADS)
-    for dtype, bias in ((torch.float64, None), (torch.float32, own)):
+    for dtype, module in ((torch.float64, None), (torch.float16, None), (torch.float32, own)):
+        bias = None if module is None else module(case.position, case.time)
+        call = Call(case.offsets, case.offsets, case.mask(), bias, "silu", 1.0, NORM)
+        q, k, v = (x.to(dtype) for x in (case.q, case.k, case.v))
         with pytest.raises(GenrankError, match="native computes float32") as caught:
-            run(case, case.mask(), bias, backend="native", dtype=dtype)
+            forward_native(q, k, v, call)
         assert caught.value.exit_code == 2
         kept, right = (
-            run(case, case.mask(), bias, backend=name, dtype=dtype)
+            run(case, case.mask(), module, backend=name, dtype=dtype)
             for name in ("auto", "blockwise")
         )
         assert all(map(torch.equal, kept, right))
@@ -222,7 +298,7 @@ def test_what_the_kernels_do_not_know_is_refused_or_left_to_blockwise() -> None:
 
 def test_other_devices_are_left_to_other_backends() -> None:
     case = make_case(RAGGED)
-    call = Call(case.offsets, case.mask(), None, "silu", 1.0, NORM)
+    call = Call(case.offsets, case.offsets, case.mask(), None, "silu", 1.0, NORM)
     assert supported(call, case.q.float())
     assert not supported(call, case.q.float().to("meta"))
 
@@ -246,13 +322,13 @@ def test_masks_and_dtypes_that_would_read_beyond_memory_are_refused() -> None:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 def test_a_forked_process_makes_threads_of_its_own() -> None:
     """The parent's pool would wait for threads that the child does not have."""
-    _pool(2)
+    pool(2)
     child = os.fork()
     if child == 0:
-        os._exit(_pool.cache_info().currsize)
+        os._exit(pool.cache_info().currsize)
     _, status = os.waitpid(child, 0)
     assert os.waitstatus_to_exitcode(status) == 0
-    assert _pool.cache_info().currsize > 0
+    assert pool.cache_info().currsize > 0
 
 
 @pytest.fixture
@@ -325,7 +401,7 @@ def test_a_tensor_shared_by_two_masks_brings_back_nothing_wrong(bias: str) -> No
     case, module = make_case(RAGGED), BIASES[bias]()
     mask = case.mask()
     start = torch.where(mask.stop > 3, torch.minimum(mask.stop - 2, mask.start + 5), mask.start)
-    other = Mask(start, mask.stop, mask.peer_start, mask.peer_stop)
+    other = replace(mask, start=start)
     later = make_case(RAGGED)
     later.time = later.time * 3
     later.position = later.position + torch.arange(len(later.position)) % 3

@@ -1,4 +1,4 @@
-"""Compiles ``kernel.cpp`` once for this machine, and loads it."""
+"""Compiles ``kernel.cpp`` and its headers once for this machine, and loads them."""
 
 from __future__ import annotations
 
@@ -19,30 +19,36 @@ from genrank_cli.paths import cache_dir
 log = logging.getLogger(__name__)
 
 SOURCE = Path(__file__).with_name("kernel.cpp")
+HEADERS = sorted(SOURCE.parent.glob("*.h"))
 COMPILERS = ("c++", "g++", "clang++")
 FLAGS = ("-O3", "-march=native", "-std=c++17", "-shared", "-fPIC", "-fno-math-errno")
 
 _P = ctypes.c_void_p
 _I = ctypes.c_int64
+STEPS = ("token", "head")
 
 
 class Problem(ctypes.Structure):
-    """The arguments of a call; field by field the ``struct Problem`` of ``kernel.cpp``."""
+    """The arguments of a call; field by field the ``struct Problem`` of ``problem.h``."""
 
     _fields_ = (
-        *((name, _I) for name in ("heads", "width", "value_width")),
-        *((f"{x}_{step}", _I) for x in ("q", "k", "v", "grad") for step in ("token", "head")),
-        *((name, _P) for name in ("q", "k", "v", "offsets")),
-        *((name, _P) for name in ("start", "stop", "peer_start", "peer_stop", "order")),
+        *((name, _I) for name in ("sequences", "heads", "width", "value_width", "half", "level")),
+        *((f"{x}_{step}", _I) for x in ("q", "k", "v", "grad", "out") for step in STEPS),
+        *((name, _P) for name in ("q", "k", "v", "offsets", "row_offsets")),
+        *((name, _P) for name in ("context", "start", "stop", "peer_start", "peer_stop", "order")),
         ("softmax", _I),
-        ("scale", ctypes.c_float),
-        ("weight", ctypes.c_float),
+        *((name, ctypes.c_float) for name in ("scale", "weight")),
+        *((name, _I) for name in ("dropout", "seed", "threshold")),
+        ("kept_scale", ctypes.c_float),
         *((name, _P) for name in ("out", "log_sum")),
         *((name, _I) for name in ("bias", "positions", "buckets")),
-        *((name, _P) for name in ("slopes", "position", "time", "edges")),
-        *((name, _P) for name in ("position_table", "time_table", "cells")),
-        *((name, _P) for name in ("cells_first", "cells_side")),
-        *((name, _P) for name in ("grad", "mean", "dq", "dk", "dv")),
+        *((name, _P) for name in ("slopes", "position", "row_position", "time", "row_time")),
+        *((name, _P) for name in ("edges", "position_table", "time_table")),
+        *((name, _P) for name in ("cells", "cells_first")),
+        *((name, _P) for name in ("grad", "dq", "dk", "dv")),
+        *((name, _P) for name in ("position_grad", "time_grad", "cells_grad")),
+        *((name, _I) for name in ("item_heads", "items")),
+        *((name, _P) for name in ("item", "next")),
     )
 
 
@@ -83,16 +89,19 @@ def kernels() -> ctypes.CDLL:
     except OSError as error:  # such as a folder that nothing may be executed from
         hint = "set XDG_CACHE_HOME to another folder, or use the backend blockwise"
         raise GenrankError(f"attention backend native: {target}: {error}", hint) from error
-    item = (ctypes.POINTER(Problem), _I, _I, _I)
-    loaded.genrank_forward.argtypes = item
-    loaded.genrank_backward.argtypes = (*item, _P, _P, _P)
+    for kernel in (loaded.genrank_forward, loaded.genrank_backward):
+        kernel.argtypes = (ctypes.POINTER(Problem),)
+    loaded.genrank_large_pages.argtypes = (_P, _I)
+    loaded.genrank_large_pages.restype = None
+    loaded.genrank_level.argtypes = (_I,)
     return loaded
 
 
 def _key(found: str) -> str:
     """Changes with the source, the compiler, the flags and the processor."""
     version = subprocess.run([found, "--version"], capture_output=True, check=False).stdout
-    parts = (SOURCE.read_bytes(), version, " ".join(FLAGS).encode(), _processor())
+    sources = (file.read_bytes() for file in (SOURCE, *HEADERS))
+    parts = (*sources, version, " ".join(FLAGS).encode(), _processor())
     return hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
 
 
