@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from genrank_cli.attention.alibi import Alibi, AlibiTime
+from genrank_cli.attention.alibi import Alibi, AlibiRule, AlibiTime
 from genrank_cli.attention.backends import BACKEND_NAMES, backend_for, resolve_backend
 from genrank_cli.attention.bias import Bias, BiasModule
 from genrank_cli.attention.biases import BIASES, build_biases
@@ -35,6 +35,8 @@ __all__ = [
     "packed_mask",
     "resolve_backend",
 ]
+
+DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 
 
 def attend(
@@ -76,8 +78,8 @@ def attend(
         Share of the weights, after the activation, that are 0, the others divided by 1 − dropout;
         which ones follows from ``seed``, row, key and head: the same in every backend.
     backend
-        A name of `BACKEND_NAMES`, or ``auto``: the fastest that knows the call (on a GPU ``triton``,
-        on a CPU with a C++ compiler ``native``, else ``blockwise``).
+        A name of `BACKEND_NAMES`, or ``auto``: the fastest that knows the call (on a GPU
+        ``triton``, on a CPU with a C++ compiler ``native``, else ``blockwise``).
 
     Returns [R, H, E] in the dtype of q. Differentiable in q, k, v and the bias's learned tensors.
     Raises `GenrankError` for an unknown name, ValueError for shapes that do not fit.
@@ -114,12 +116,27 @@ def _check_shapes(
     q: Tensor, k: Tensor, v: Tensor, mask: Mask, bias: Bias | None, row_offsets: Tensor | None
 ) -> None:
     shapes = ", ".join(str(tuple(x.shape)) for x in (q, k, v))
-    if q.dim() != 3 or k.dim() != 3 or q.shape[1:] != k.shape[1:] or k.shape[:2] != v.shape[:2]:
+    flat = any(x.dim() != 3 for x in (q, k, v))
+    if flat or q.shape[1:] != k.shape[1:] or k.shape[:2] != v.shape[:2]:
         raise ValueError(f"q, k, v must be [tokens, heads, width], not {shapes}")
+    if q.dtype not in DTYPES:
+        raise ValueError(f"q, k, v must be float64, float32, bfloat16 or float16, not {q.dtype}")
     if row_offsets is None and len(q) != len(k):
         raise ValueError(f"q and k must have the same tokens, or row_offsets be given: {shapes}")
     if not q.dtype == k.dtype == v.dtype and not torch.is_autocast_enabled(q.device.type):
         raise ValueError(f"q, k, v must be of one dtype, not {q.dtype}, {k.dtype}, {v.dtype}")
-    rows = bias is None or row_offsets is None or bias.row_position is not None
-    if len(mask.start) != len(q) or (bias is not None and len(bias.position) != len(k)) or not rows:
-        raise ValueError(f"mask and bias must describe the {len(q)} rows and {len(k)} keys")
+    if any(len(x) != len(q) for x in mask.tensors()) or not _describes(bias, q, k, row_offsets):
+        raise ValueError(
+            f"mask and bias must describe the {len(q)} rows, {len(k)} keys and {q.shape[1]} heads"
+        )
+
+
+def _describes(bias: Bias | None, q: Tensor, k: Tensor, row_offsets: Tensor | None) -> bool:
+    """Whether a bias has a place for every key and row: kernels read as many as there are."""
+    if bias is None:
+        return True
+    if isinstance(bias.rule, AlibiRule) and len(bias.tensors[0]) != q.shape[1]:
+        return False
+    keys, rows = bias.place_tensors()[:2], bias.place_tensors()[2:]
+    known = bool(rows) or row_offsets is None
+    return known and all(len(x) == len(k) for x in keys) and all(len(x) == len(q) for x in rows)

@@ -13,6 +13,11 @@ from torch.utils.weak import WeakTensorKeyDictionary
 Value = TypeVar("Value")
 
 
+def version(x: Tensor) -> int:
+    """How often ``x`` was written to; tensors of the inference mode do not count it."""
+    return 0 if x.is_inference() else x._version
+
+
 class BatchMemo(Generic[Value]):
     """Values kept as long as a tensor of the batch lives; the newest one for each such tensor."""
 
@@ -32,8 +37,11 @@ class BatchMemo(Generic[Value]):
     ) -> Value:
         """What ``make`` gives, or gave for the very same ``tensors`` and equal ``settings``.
 
+        A tensor that was written to since then is another one.
+
         Neither ``tensors`` nor the value may hold ``key``, or it would never be dropped.
         """
+        settings = (*settings, *map(version, (key, *tensors)))
         known = self._kept.get(key)
         if known is not None and known[1] == settings:
             same = zip(known[0], tensors, strict=True)

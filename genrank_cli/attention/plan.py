@@ -10,7 +10,6 @@ Legend: T tokens, G segments of a chunk, R rows and K keys (padded) of a chunk, 
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
@@ -20,7 +19,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from genrank_cli.attention.bias import BiasRule, Places
+from genrank_cli.attention.batchmemo import version
+from genrank_cli.attention.bias import BiasRule
 
 Codes = tuple[Tensor, ...]
 Ints = NDArray[np.int64]
@@ -95,21 +95,29 @@ class Plan:
     def __init__(self, passes: list[list[Chunk]], dtype: torch.dtype) -> None:
         self.passes = passes
         self.dtype = dtype
-        self._codes: dict[tuple[Tile, BiasRule], tuple[Places, Codes]] = {}
+        self._codes: dict[tuple[Tile, BiasRule], tuple[list[tuple[Tensor, int]], Codes]] = {}
         self._bytes = 0
 
     def chunks(self) -> Iterator[Chunk]:
         """The chunks of all passes."""
         return chain.from_iterable(self.passes)
 
-    def recall(self, tile: Tile, rule: BiasRule, places: Places) -> Codes | None:
-        """The remembered codes of a tile, if they belong to these very places."""
-        of, codes = self._codes.get((tile, rule), (None, None))
-        return codes if of is not None and all(map(operator.is_, of, places)) else None
+    def recall(self, tile: Tile, rule: BiasRule, places: tuple[Tensor, ...]) -> Codes | None:
+        """The remembered codes of a tile, if they belong to these places of keys and rows."""
+        of, codes = self._codes.get((tile, rule), ([], None))
+        return codes if len(of) == len(places) and all(map(_same, of, places)) else None
 
-    def remember(self, tile: Tile, rule: BiasRule, places: Places, codes: Codes) -> None:
+    def remember(
+        self, tile: Tile, rule: BiasRule, places: tuple[Tensor, ...], codes: Codes
+    ) -> None:
         """Keep the codes of a tile, unless that would take more than `CODE_BYTES` in all."""
         size = sum(code.nbytes for code in codes)
         if self._bytes + size <= CODE_BYTES and (tile, rule) not in self._codes:
-            self._codes[tile, rule] = places, codes
+            self._codes[tile, rule] = [(x, version(x)) for x in places], codes
             self._bytes += size
+
+
+def _same(known: tuple[Tensor, int], other: Tensor) -> bool:
+    """Whether places are those of then: each layer picks those of its rows anew."""
+    one, before = known
+    return version(one) == before and (one is other or torch.equal(one, other))

@@ -8,7 +8,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from genrank_cli.attention.bias import Places
 from genrank_cli.attention.call import Call
 from genrank_cli.attention.cells import CellsRule, first_cells
 from genrank_cli.attention.plan import Chunk, Codes, Plan, Tile
@@ -34,7 +33,7 @@ class TileBias:
 
     def codes(self, chunk: Chunk, tile: Tile) -> Codes:
         """The codes of a tile, kept in the plan for the other layers."""
-        places = Places(self.bias.position, self.bias.time)
+        places = self.bias.place_tensors()
         known = self.plan.recall(tile, self.bias.rule, places)
         if known is None:
             known = self._make(

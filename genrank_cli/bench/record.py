@@ -136,7 +136,8 @@ class Check(_Part):
 class BenchRecord(_Part):
     """See the module's docstring. ``bench``: which bench wrote it; ``settings``: as it was asked.
 
-    ``memory_case``: the shape of the memory measurements, by name.
+    ``memory_case``: the shape of the memory measurements, by name. ``interrupted``: the user
+    stopped it, and what is missing was not reached.
     """
 
     version: int = RECORD_VERSION
@@ -149,6 +150,7 @@ class BenchRecord(_Part):
     checks: list[Check]
     environment: dict[str, Any]
     command: str
+    interrupted: bool = False
 
     @property
     def failures(self) -> list[LeftOut]:

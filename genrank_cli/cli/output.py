@@ -95,22 +95,23 @@ def wants_json(format: Format, output: Path | None, json: bool) -> bool:
     return _choose(format, output, json) == Format.JSON
 
 
-def check_output(output: Path | None) -> None:
-    """Refuse an unusable ``-o FILE`` in the first second, before the long work."""
+def check_output(output: Path | None, option: str = "-o") -> None:
+    """Refuse an unusable file of ``option`` in the first second, before the long work."""
     if output is None or output == STDOUT:
         return
     if output.is_dir():
-        raise GenrankError(f"-o {output} is a folder", "name a file in it")
+        raise GenrankError(f"{option} {output} is a folder", "name a file in it")
     if not output.parent.is_dir():
         raise GenrankError(
-            f"-o {output}: the folder {output.parent} does not exist", f"mkdir -p {output.parent}"
+            f"{option} {output}: the folder {output.parent} does not exist",
+            f"mkdir -p {output.parent}",
         )
     probe = output.with_name(f".{output.name}.{os.getpid()}.probe")
     try:
         probe.touch()
         probe.unlink()
     except OSError as error:
-        message = f"-o {output}: cannot write in {output.parent}: {error.strerror}"
+        message = f"{option} {output}: cannot write in {output.parent}: {error.strerror}"
         raise GenrankError(message, "name a file in another folder") from error
 
 

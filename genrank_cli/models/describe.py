@@ -132,14 +132,18 @@ def load_of(model: nn.Module, batch: Batch) -> Load:
 
 
 def _missing(found: list[Term], counter: tuple[int, int]) -> list[Term]:
-    """What PyTorch counts beyond the closed form: modules that do not declare their products."""
+    """What PyTorch counts beyond the closed form: modules that do not declare their products.
+
+    Less than nothing where a module declares an upper bound, as SIM does.
+    """
     dense = sum(term.dense for term in found)
     # Of the dense reference, the backward pass does what it does for a visible cell for all cells.
     backward = sum(term.backward * term.dense // max(1, term.forward) for term in found)
     forward_left, backward_left = counter[0] - dense, counter[1] - backward
     if not forward_left and not backward_left:
         return []
-    return [Term(forward_left, backward_left, forward_left, "as PyTorch counts", OTHERS)]
+    formula = "as PyTorch counts" + (", less than the bounds above" if backward_left < 0 else "")
+    return [Term(forward_left, backward_left, forward_left, formula, OTHERS)]
 
 
 def _parts(parameters: dict[str, int], found: list[Term]) -> list[Part]:

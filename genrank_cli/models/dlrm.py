@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from genrank_cli.data.batch import Batch
 from genrank_cli.models.config import DlrmConfig
+from genrank_cli.models.dropout import Dropout
 from genrank_cli.models.embeddings import ActionEmbedding, EventEmbedding
 from genrank_cli.models.flops import Load, Term, terms
 from genrank_cli.models.head import Bottom
@@ -39,7 +40,7 @@ class Dlrm(nn.Module):
         self.extra, self.mlp, self.output = build_modules(config.modules, site, self._mlp(size))
 
     def _dropout(self) -> nn.Module:
-        return nn.Dropout(self.config.dropout)
+        return Dropout(self.config.dropout, "auto")  # as cheap as the generative models'
 
     def _mlp(self, size: int) -> Bottom:
         layers: list[nn.Module] = [nn.LayerNorm(size)]

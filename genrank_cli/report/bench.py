@@ -138,11 +138,13 @@ def _case_line(case: Case) -> str:
 
 
 def _notes(record: BenchRecord) -> list[str]:
+    stopped = ["! interrupted: what is missing was not reached."] if record.interrupted else []
     return [
         "Times: median and its 95 % interval. Ratios are paired inside alternating rounds; 95 % "
         "interval (Wilcoxon); below 1 is faster than the base.",
         "Rates count useful FLOPs of visible cells (forward 4 D, backward 8 D a cell and head); "
         "share: of a large matrix product of the same dtype, timed in the same rounds.",
+        *stopped,
     ]
 
 

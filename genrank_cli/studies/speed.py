@@ -21,6 +21,7 @@ from genrank_cli.data.batcher import Batcher
 from genrank_cli.data.store import Store
 from genrank_cli.errors import data_error
 from genrank_cli.files import write_json
+from genrank_cli.models.history_loss import trains_on_history
 from genrank_cli.paths import PACKAGE
 from genrank_cli.training.config import ExperimentConfig
 from genrank_cli.training.loop import Trainer
@@ -92,11 +93,16 @@ def measure_speed(
 def _set_up(
     configs: Mapping[str, ExperimentConfig], store: Store, device: torch.device
 ) -> tuple[dict[str, Trainer], dict[str, Batches]]:
-    """A trainer and the batches of each row."""
+    """A trainer and the batches of each row.
+
+    Rows that train on their histories need batches with the labels of these: the same samples, but
+    batches of their own.
+    """
     known: dict[str, tuple[Prepared, Batches]] = {}
     trainers, batches = {}, {}
     for name, config in configs.items():
-        key = f"{config.data.model_dump_json()} {config.training.batch_events}"
+        labelled = trains_on_history(config.model)
+        key = f"{config.data.model_dump_json()} {config.training.batch_events} {labelled}"
         if key not in known:
             prepared = prepare(store, config)
             known[key] = prepared, _typical(prepared.train, device)
@@ -129,7 +135,7 @@ def _code_hash() -> str:
     """Of all sources that a training step may run: a change of them makes old times worthless."""
     digest = hashlib.sha256()
     for file in sorted(PACKAGE.rglob("*")):
-        if file.suffix in {".py", ".cpp"}:
+        if file.suffix in {".py", ".cpp", ".h"}:
             digest.update(file.read_bytes())
     return digest.hexdigest()
 

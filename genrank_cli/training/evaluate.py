@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from genrank_cli.data.build import ensure_store
 from genrank_cli.data.splits import Part
-from genrank_cli.errors import data_error, unknown_name
+from genrank_cli.errors import GenrankError, data_error, unknown_name
 from genrank_cli.models.build import build_ranker
-from genrank_cli.models.config import RatesConfig
+from genrank_cli.models.config import GenerativeConfig, RatesConfig
 from genrank_cli.training.config import ExperimentConfig, overlaid
 from genrank_cli.training.predict import Rows, Scores, metrics, prediction_table, score
 from genrank_cli.training.prepare import PARTS, Prepared, prepare
@@ -44,13 +44,14 @@ def evaluate_run(
     split and sampled; the model stays as it was trained, and events of another split that it was
     trained on are left out, but for part ``train``, which asks for them. A warning and the record
     say how many. Raises `GenrankError` where the run is unfinished, its dataset was built
-    differently since, or nothing is left of the part.
+    differently since, nothing is left of the part, or ``settings`` would need another model.
     """
     if part not in EVALUATED:
         raise unknown_name("part of the data", part, EVALUATED)
     target = resolve_device(device)
     trained, described, weights = load_run(folder)
     config = overlaid(trained, *settings)
+    _check_same_model(config, trained)
     store = ensure_store(config.data.dataset)
     if store.manifest.data_hash != described["data_hash"]:
         raise data_error(
@@ -70,6 +71,26 @@ def evaluate_run(
         "metrics": metrics(prepared, rows, scores),
     }
     return record, prediction_table(prepared, rows, scores)
+
+
+def _check_same_model(config: ExperimentConfig, trained: ExperimentConfig) -> None:
+    """Refuse settings that only another model could follow."""
+    for name, now, then in (
+        ("model", config.model, trained.model),
+        ("data.tasks", config.data.tasks, trained.data.tasks),
+    ):
+        if now != then:
+            raise GenrankError(
+                f"{name} is that of the run and cannot be changed in an evaluation",
+                "train with these settings: genrank train --set …",
+            )
+    longest, known = (c.data.samples.longest_history for c in (config, trained))
+    if isinstance(trained.model, GenerativeConfig) and longest > known:
+        raise GenrankError(
+            f"samples with up to {longest} events before a candidate: this model was made for "
+            f"{known}",
+            "lower data.samples.history, or data.samples.window of packed samples",
+        )
 
 
 def _chosen(prepared: Prepared, part: str) -> tuple[NDArray[np.bool_], dict[str, int]]:

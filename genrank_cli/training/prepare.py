@@ -91,14 +91,15 @@ def prepare(
 
     Numbers fall into the buckets of the model's training: quantiles are taken over the training
     events of ``trained``, the configuration that a finished model was trained with, by default
-    ``config`` itself. Raises `GenrankError` (data) where a part is empty or its main task has one
-    class only.
+    ``config`` itself; its longest history is the model's fixed N. Raises `GenrankError` (data)
+    where a part is empty or its main task has one class only.
     """
     data = config.data
     tasks = chosen_tasks(store, data.tasks)
     part, split = _parts(store, data)
     fitted = (part if trained is None else _parts(store, trained.data)[0]) == Part.TRAIN
-    schema = Schema.of(store, tasks, data.samples.longest_history, fitted)
+    longest = (trained or config).data.samples.longest_history
+    schema = Schema.of(store, tasks, longest, fitted)
     reader = EventReader(store, schema.boundaries)
     main = store.column(f"task.{tasks[0]}")
     batchers = []

@@ -97,7 +97,14 @@ def refusal(
     samples: SampleConfig, model: GenerativeConfig | DlrmConfig | RatesConfig
 ) -> str | None:
     """Why these settings are refused, and the remedy; None where they are not."""
-    if not isinstance(model, GenerativeConfig):
+    if isinstance(model, RatesConfig):
+        return None
+    if model.modules.sim is not None and not samples.long_history:
+        return (
+            "model.modules.sim is on, but the samples keep no long history to search; "
+            "say how long it is, for instance data.samples.long_history=1000"
+        )
+    if isinstance(model, DlrmConfig):
         return None
     for one in REFUSALS:
         if one.when(samples, model):

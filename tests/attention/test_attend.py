@@ -13,6 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from genrank_cli.attention import (
     BACKEND_NAMES,
+    Alibi,
     Mask,
     RelativeBias,
     attend,
@@ -163,6 +164,18 @@ def _counted(function: Any, calls: list[int]) -> Any:
     return counted
 
 
+@pytest.mark.parametrize("bias", ["rab", "rab-materialized"])
+def test_tensors_that_were_written_to_are_read_again(bias: str) -> None:
+    case, module = make_case([(20, 0)]), BIASES[bias]()
+    assert module is not None
+    mask, made = case.mask(), module.double()(case.position, case.time)
+    for change in (lambda: mask.stop.fill_(20), lambda: case.time.mul_(50)):
+        call(case, mask, bias=made)
+        change()
+        right = call(case, mask, bias=made, backend="reference")
+        torch.testing.assert_close(call(case, mask, bias=made), right, atol=1e-5, rtol=1e-5)
+
+
 def test_codes_of_other_places_are_not_reused() -> None:
     case, module = make_case(RAGGED), RelativeBias(POSITIONS)
     mask = case.mask()
@@ -214,11 +227,13 @@ def test_arguments_that_do_not_fit_are_refused() -> None:
     mask = case.mask()
     with pytest.raises(ValueError, match="one dtype"):
         call(case, mask, k=case.k)
+    with pytest.raises(ValueError, match=r"not torch\.int32"):
+        call(case, mask, **{name: getattr(case, name).int() for name in "qkv"})
     with pytest.raises(ValueError, match="must be \\[tokens, heads, width\\]"):
         call(case, mask, k=case.k.float()[:2])
     with pytest.raises(ValueError, match="offsets end at 3"):
         call(case, mask, offsets=torch.tensor([0, 3]))
-    with pytest.raises(ValueError, match="describe the 4 rows and 4 keys"):
+    with pytest.raises(ValueError, match="describe the 4 rows, 4 keys and 2 heads"):
         call(case, make_case([(2, 1)]).mask())
     with pytest.raises(ValueError, match="row 3 reaches beyond"):
         call(case, replace(mask, peer_stop=mask.peer_stop + 1))
@@ -234,3 +249,27 @@ def test_arguments_that_do_not_fit_are_refused() -> None:
         call(case, mask, row_offsets=torch.tensor([0, 2]))
     with pytest.raises(GenrankError, match="dropout 1"):
         call(case, mask, dropout=1.0)
+
+
+@pytest.mark.parametrize("backend", ["blockwise", "reference"])
+@pytest.mark.parametrize(
+    "wrong", ["time", "row_position", "row_time", "position", "slopes", "stop", "values"]
+)
+def test_tensors_too_short_are_refused(wrong: str, backend: str) -> None:
+    """Kernels would read beyond them."""
+    case = make_case([(4, 0)])
+    bias = Alibi(HEADS)(case.position, case.time, torch.arange(4))
+    mask, v = case.mask(), case.v
+    if wrong == "slopes":
+        bias = replace(bias, tensors=(torch.ones(HEADS + 1),))
+    elif wrong == "stop":
+        mask = replace(mask, stop=mask.stop[:3])
+    elif wrong == "values":
+        v = v[:, :, 0]
+    else:
+        bias = replace(bias, **{wrong: getattr(bias, wrong)[:3]})
+    with pytest.raises(ValueError, match=r"must (describe|be)"):
+        attend(
+            case.q, case.k, v, offsets=case.offsets, mask=mask, bias=bias,
+            activation="silu", scale=1.0, norm=1, backend=backend,
+        )  # fmt: skip

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from genrank_cli.attention import Mask, RelativeBias, attend
 from genrank_cli.attention.gpu.attend import supported
 from genrank_cli.attention.gpu.places import KINDS
+from genrank_cli.errors import GenrankError
 from tests.attention.cases import (
     BIASES,
     HEADS,
@@ -265,6 +266,11 @@ def test_what_the_kernels_do_not_know() -> None:
     assert not supported(call, case.q.float().repeat(1, 1, 17))
     assert not supported(call, case.q.float().to("meta"))
     assert not supported(replace(call, bias=replace(bias, rule=Own())), case.q.float())
+
+
+def test_calls_that_the_kernels_do_not_know_are_refused() -> None:
+    with pytest.raises(GenrankError, match="triton computes float32"):
+        run(gpu_case([(3, 1)]), gpu_case([(3, 1)]).mask(), None, backend="triton")
 
 
 def test_masks_that_would_read_beyond_memory_are_refused() -> None:

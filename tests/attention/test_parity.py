@@ -163,6 +163,22 @@ def test_rows_may_be_some_of_the_tokens(mask: str, bias: str, activation: str) -
             torch.testing.assert_close(got, right, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.parametrize("bias", [name for name in BIASES if name != "none"])
+def test_one_mask_may_serve_other_rows(bias: str) -> None:
+    """What a batch's first layer worked out is of its own rows, wherever others stand."""
+    case, module = make_case([(40, 0)]), BIASES[bias]()
+    assert module is not None
+    module, bounds = module.double(), torch.tensor([0, 3])
+    mask = Mask.of(torch.zeros(3, dtype=torch.int64), torch.full((3,), 40))
+    for rows in (torch.tensor([0, 1, 2]), torch.tensor([20, 38, 39])):
+        results = [
+            run_rows(case, rows, bounds, mask, module, "silu", backend)
+            for backend in ("blockwise", "reference")
+        ]
+        for got, right in zip(*results, strict=True):
+            torch.testing.assert_close(got, right, rtol=1e-9, atol=1e-9)
+
+
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_values_may_have_another_width(activation: str) -> None:
     case = make_case(RAGGED, value_width=5)

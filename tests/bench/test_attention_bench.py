@@ -16,6 +16,7 @@ from genrank_cli.bench.attention.plan import RowSpec, Shape, checked
 from genrank_cli.bench.attention.rows import make_step, subject
 from genrank_cli.bench.attention.run import Watch, run
 from genrank_cli.errors import ExitCode, GenrankError
+from genrank_cli.report.bench import tables
 from tests.bench.small import small_record, small_request
 
 SHAPE = Shape(seq_len=24, batch_size=2, heads=2, width=16, candidates=4)
@@ -156,6 +157,31 @@ def test_a_real_record() -> None:
     expected = row.flops["forward"] / probe.amount
     share = [expected * a / b for a, b in zip(probe.rounds_s, row.rounds_s["forward"], strict=True)]
     assert min(share) <= row.share["forward"].mean <= max(share)
+
+
+def test_ctrl_c_keeps_the_cases_that_were_finished() -> None:
+    request = small_request(seq_lens=(24, 48), biases=("none",), rounds=1)
+    stop_at = "L48-B2-H2-D16-C4"
+
+    def warming(case: str, row: str) -> None:
+        if case == stop_at:
+            raise KeyboardInterrupt
+
+    record = run(request, Watch(warming=warming))
+    assert [case.name for case in record.cases] == ["L24-B2-H2-D16-C4"]
+    assert record.interrupted
+    assert not small_record().interrupted
+    stop_at = "L24-B2-H2-D16-C4"
+    with pytest.raises(KeyboardInterrupt):
+        run(request, Watch(warming=warming))
+
+
+def test_a_case_without_rows_does_not_lose_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_module, "available_bytes", lambda: 60_000)
+    record = run(small_request(seq_lens=(24, 480), backends=("reference",), rounds=1))
+    assert [len(case.rows) for case in record.cases] == [6, 0]
+    assert record.cases[1].left_out[0].reason.startswith("would hold about")
+    assert [len(table.rows) for table in tables(record)] == [6]
 
 
 def test_a_base_that_could_not_run_gives_way(monkeypatch: pytest.MonkeyPatch) -> None:

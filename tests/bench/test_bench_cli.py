@@ -125,7 +125,7 @@ WRONG = [
     (("--json", "--format", "md"), "contradict each other"),
     (("-o", "nowhere/r.json"), "does not exist"),
     (("-o", "r.doc"), "unknown file suffix '.doc'"),
-    (("--plot", "nowhere/p.png"), "does not exist"),
+    (("--plot", "nowhere/p.png"), "--plot nowhere/p.png: the folder nowhere does not exist"),
     (("--plot", "p.pdf"), "unknown --plot suffix '.pdf'"),
 ]
 
@@ -169,6 +169,29 @@ def test_failed_rows_are_a_partial_result(cli: Cli, monkeypatch: pytest.MonkeyPa
     assert done.code == ExitCode.PARTIAL
     assert "x L24-B2-H2-D16-C4: native/rab/float32 was left out: it broke" in done.out
     assert "1 rows failed: native/rab/float32: it broke" in done.err
+
+
+def test_ctrl_c_writes_what_was_finished(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    stopped = small_record().model_copy(update={"interrupted": True})
+    monkeypatch.setattr(run_module, "run", lambda request, watch: stopped)
+    done = cli("bench", "attention", "-o", str(tmp_path / "r.json"))
+    assert done.code == ExitCode.INTERRUPTED
+    assert "interrupted; what was finished is kept" in done.err
+    assert read_record(tmp_path / "r.json").interrupted
+    assert "! interrupted" in cli("bench", "show", str(tmp_path / "r.json")).out
+
+
+def test_ctrl_c_before_anything_was_finished(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(request: Request, watch: Any) -> BenchRecord:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run_module, "run", stop)
+    done = cli("bench", "attention")
+    assert done.code == ExitCode.INTERRUPTED
+    assert "nothing is kept" in done.err
+    assert done.out == ""
 
 
 def test_show_refuses_what_is_no_record(cli: Cli, tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ def found(rows: dict[str, float], **changes: Any) -> dict[str, Check]:
     labels = changes.pop("labels", {})
     request = small_request(
         **{"heads": 8, "widths": (96,), "batch_size": 8, "candidates": 10, "seq_lens": (480,)}
-        | {"backends": ("reference", "native", "sdpa"), "memory_len": 4096}
+        | {"backends": ("reference", "native", "sdpa"), "memory_len": 4096, "threads": 2}
         | changes
     )
     case = made_case([made_row(name, [s] * 8) for name, s in rows.items()], left_out, **labels)
@@ -107,6 +107,16 @@ def test_at_960_the_reference_must_be_beaten_by_four() -> None:
 @pytest.mark.parametrize("label", ["batch_size", "heads", "width", "candidates", "seq_len"])
 def test_shapes_that_nothing_was_promised_for_have_no_bars(label: str) -> None:
     assert set(found(ALL, labels={label: 4})) <= {"native.memory"}
+
+
+@pytest.mark.parametrize("threads", [1, 16])
+def test_bars_stand_for_two_threads(threads: int) -> None:
+    checked = found(ALL, threads=threads)
+    ratios = [check for name, check in checked.items() if name != "native.memory"]
+    assert len(ratios) == 5
+    assert {check.verdict for check in ratios} == {Verdict.NOT_TESTABLE}
+    assert checked["native.rab"].measured is not None
+    assert f"not {threads}: give --threads 2" in checked["native.rab"].reason
 
 
 def test_what_was_left_out_is_named_with_its_reason() -> None:

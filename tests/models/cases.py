@@ -70,7 +70,8 @@ def model_config(name: str, **model: Any) -> ModelConfig:
         if attention.pop("embeddings", False):
             settings["embeddings"] = {"position": True, "request": True, "gap": True}
         settings |= {"blocks": 2, "heads": 2, "attention": attention}
-    samples = {"data": {"samples": {"organization": "grouped"}}}  # whatever leaks when packed
+    # Grouped for models that leak when packed, and a long history for those that search one.
+    samples = {"data": {"samples": {"organization": "grouped", "long_history": 1}}}
     layers = ({"model": layer} for layer in (settings, further, model))
     return layered(preset, "tiny", samples, *layers).model
 

@@ -97,8 +97,12 @@ def test_what_a_module_does_not_declare_is_counted(module: str, base: str) -> No
     assert sum(part.dense for part in found.parts) == found.counter[0]
     own = sum(p.parameters for p in found.parts) - sum(p.parameters for p in plain.parts)
     assert own > 0
-    if module != "ple":  # which takes the head's place
+    if module == "ple":  # which takes the head's place
+        assert set(parts) - {OTHERS} == {part.name for part in plain.parts}
+    else:
         assert parts[module].parameters > 0
+    if OTHERS in parts:
+        assert ("bounds" in parts[OTHERS].formula) == (parts[OTHERS].backward < 0)
 
 
 @pytest.mark.parametrize("size", ["tiny", "paper"])

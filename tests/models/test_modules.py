@@ -118,7 +118,8 @@ def modules_of(config: ExperimentConfig) -> Any:
 
 @pytest.mark.parametrize("ranker", RANKERS)
 def test_a_setting_turns_its_module_on(ranker: str) -> None:
-    config = configured(ranker, "model.modules.ple.experts=4", "model.modules.sim.kind=soft")
+    search = ("model.modules.sim.kind=soft", "data.samples.long_history=10")
+    config = configured(ranker, "model.modules.ple.experts=4", *search)
     modules = modules_of(config)
     assert modules.ple.experts == 4
     assert modules.ple.shared == module_file("ple").SETTINGS().shared

@@ -175,3 +175,12 @@ def test_newest_drops_the_histories_of_the_first_requests_of_a_packed_sample() -
 @pytest.mark.parametrize("name", ["dlrm", "rates"])
 def test_other_rankers_take_any_samples(name: str) -> None:
     assert layered(name, "tiny").data.samples.organization == "packed"
+
+
+@pytest.mark.parametrize("model", ["genrank", "dlrm"])
+def test_a_search_without_a_long_history_is_refused(model: str) -> None:
+    search = {"model.modules.sim.kind": "soft"}
+    with pytest.raises(GenrankError, match="no long history to search") as caught:
+        layered(model, "tiny", nested(search))
+    assert "data.samples.long_history=1000" in caught.value.message
+    layered(model, "tiny", nested(search | {"data.samples.long_history": 1}))

@@ -85,6 +85,47 @@ def test_rows_with_other_samples_get_their_own_batches() -> None:
     assert found.events["packed"] > found.events["grouped"] > 0
 
 
+@pytest.mark.parametrize("first", ["plain", "labelled"])
+def test_rows_with_loss_on_history_train_on_the_samples_of_the_others(first: str) -> None:
+    grouped = {"data": {"samples": {"organization": "grouped"}}}
+    plain = overlaid(small_config("genrank"), grouped)
+    labelled = overlaid(plain, {"model": {"history_loss": 0.5}})
+    sampled = overlaid(plain, {"model": {"stochastic_length": 1.5}})
+    rows = {"plain": plain, "labelled": labelled, "sampled": sampled}
+    names = [first, *(name for name in rows if name != first)]
+    trainers, batches = speed._set_up({name: rows[name] for name in names}, small_store(), CPU)
+    for shown, other in zip(batches["plain"], batches["labelled"], strict=True):
+        assert shown.rows.tolist() == other.rows.tolist()
+        assert shown.history_labels is None
+        assert other.history_labels is not None
+    assert batches["sampled"] is batches["plain"]
+    assert all(trainers[name].train_step(batches[name][0]) > 0 for name in rows)
+
+
+def test_a_search_has_its_long_history_and_the_events_of_the_others() -> None:
+    plain = small_config("genrank")
+    samples = {"data": {"samples": {"history": 4, "long_history": 20}}}
+    search = {"model": {"modules": {"sim": {"kind": "soft"}}}}
+    rows = {"plain": overlaid(plain, {"data": {"samples": {"history": 4}}})}
+    rows["sim"] = overlaid(plain, samples, search)
+    trainers, batches = speed._set_up(rows, small_store(), CPU)
+    for shown, other in zip(batches["plain"], batches["sim"], strict=True):
+        assert shown.rows.tolist() == other.rows.tolist()
+        assert other.long_history is not None
+        assert trainers["sim"].train_step(other) > 0
+
+
+def test_a_change_of_any_source_makes_old_times_worthless(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(speed, "PACKAGE", tmp_path)
+    hashes = {speed._code_hash()}
+    for name in ("layer.py", "kernel.cpp", "tiles.h"):
+        (tmp_path / name).write_text("1")
+        hashes.add(speed._code_hash())
+    assert len(hashes) == 4
+
+
 def test_a_round_holds_short_and_long_batches() -> None:
     batcher = prepare(small_store(), small_config("genrank")).train
     order = batcher.in_order()

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -73,6 +74,36 @@ def test_packed_and_request_by_request_give_the_same_auc(records: dict[str, Reco
         found, _ = evaluate_run(folder, settings=[{"data": {"samples": samples}}], device="cpu")
         results.append(found["metrics"]["click"]["auc"])
     assert results[1:] == pytest.approx(results[:1] * 2, abs=1e-6)
+
+
+def test_a_generative_model_keeps_its_fixed_n(records: dict[str, Record]) -> None:
+    """Samples that hold nothing but what is seen anyway: the scores are those of the training's."""
+    folder = Path(records["genrank"]["folder"])
+    tables = []
+    for organization, history, window in (("packed", 8, 1), ("grouped", 8, 1), ("grouped", 9, 1)):
+        samples = {"organization": organization, "history": history, "window": window}
+        found, table = evaluate_run(folder, settings=[{"data": {"samples": samples}}], device="cpu")
+        assert found["events"] == records["genrank"]["test"]["click"]["events"]
+        tables.append(table["score.click"].to_numpy())
+    np.testing.assert_allclose(tables[0], tables[1], atol=1e-5)
+    assert np.abs(tables[1] - tables[2]).max() > 1e-4
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"model": {"attention": {"window": 3}}}, "model is that of the run"),
+        ({"data": {"tasks": ["click"]}}, r"data\.tasks is that of the run"),
+        ({"data": {"samples": {"history": 11}}}, "made for 22"),
+    ],
+)
+def test_what_another_model_would_need_is_refused(
+    settings: dict[str, Any], message: str, records: dict[str, Record]
+) -> None:
+    with pytest.raises(GenrankError, match=message) as caught:
+        evaluate_run(Path(records["genrank"]["folder"]), settings=[settings], device="cpu")
+    assert caught.value.exit_code == 2
+    assert caught.value.hint
 
 
 def test_unknown_part_and_unfinished_run(tmp_path: Path, records: dict[str, Record]) -> None:

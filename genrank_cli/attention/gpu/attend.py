@@ -14,6 +14,7 @@ from torch import Tensor
 from genrank_cli.attention.call import Call
 from genrank_cli.attention.gpu.interpreter import interpreted
 from genrank_cli.attention.gpu.places import KINDS
+from genrank_cli.errors import GenrankError
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 MAX_WIDTH = 128
@@ -38,8 +39,15 @@ def forward_triton(q: Tensor, k: Tensor, v: Tensor, call: Call) -> tuple[Tensor,
     """The output [R, H, E] in the dtype of q and, for softmax, the logarithm of each row's sum.
 
     The latter is float32 [R, H], −inf for a row that sees nothing. Raises ValueError for a mask
-    that reaches beyond a row's sequence or counts a key twice.
+    that reaches beyond a row's sequence or counts a key twice, `GenrankError` (2) for a call that
+    the kernels do not know.
     """
+    if not supported(call, q):
+        raise GenrankError(
+            "attention backend triton computes float32, bfloat16 and float16 on CUDA only, up to "
+            f"{MAX_WIDTH} wide heads, with the biases rab, tables, alibi and alibi-time",
+            "use the backend auto",
+        )
     from genrank_cli.attention.gpu.passes import forward
 
     return forward(q, k, v, call)

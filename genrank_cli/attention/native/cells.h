@@ -128,7 +128,8 @@ void soften(Math& math, Rows<T>& rows, const Tile& tile) {
         store(s + at, weight);
       },
       [&](int j) { math.settle_weights(j); });
-  for (int i = 0; i < kPanel; i += kLanes) store(rows.total + i, load(rows.total + i) + load(more + i));
+  for (int i = 0; i < kPanel; i += kLanes)
+    store(rows.total + i, load(rows.total + i) + load(more + i));
 }
 
 // Scores → weights, and the weights' gradient → the scores' gradient, of the keys [from, to).

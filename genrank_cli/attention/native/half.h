@@ -1,7 +1,7 @@
 // The matrix products of bfloat16 with float32 sums: C[32 × 32] (+)= A[32 × k] B[k × 32].
 //
-// A lies row by row, k contiguous; B in pairs of rows: [k / 2][n][2], as the processor's instructions
-// want it. By AMX tiles, or by AVX512-BF16; without both, bfloat16 is computed in float32.
+// A lies row by row, k contiguous; B in pairs of rows: [k / 2][n][2], as the processor wants it.
+// By AMX tiles, or by AVX512-BF16; without both, bfloat16 is computed in float32.
 #pragma once
 
 #include "vectors.h"

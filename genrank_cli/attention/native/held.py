@@ -30,7 +30,7 @@ KINDS: dict[type, int] = {AlibiRule: 1, AlibiTimeRule: 2, RelativeRule: 3, Cells
 #: What bfloat16 is computed with at most: 2 AMX, 1 AVX512-BF16, 0 float32.
 LEVEL = 2
 
-#: Heads of an item: a bias that is worked out once for all of them pays for longer items.
+#: By kind of bias, heads of an item: a bias worked out for all of them wants many, the cache few.
 ITEM_HEADS = {0: 2, 1: 2, 2: 4, 3: 4, 4: 4}
 
 _OWN = "q k v grad out cells dq dk dv"  # of the dtype of q

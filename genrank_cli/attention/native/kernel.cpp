@@ -1,8 +1,8 @@
 // Jagged attention on a CPU: mask, bias and activation inside the tile, forward and backward.
 // C++17 with the compiler's vector types, loaded through a C interface.
 //
-// A thread takes one item after the other, a sequence and a few heads; which items there are does not
-// depend on the threads, so results do not either.
+// A thread takes one item after the other, a sequence and a few heads; which items there are does
+// not depend on the threads, so results do not either.
 
 #include "backward.h"
 #include "floats.h"
@@ -15,7 +15,7 @@
 
 namespace {
 
-// Numbers below 1e-38 count as 0 in this thread, as long as it lives: they would slow every product.
+// Numbers below 1e-38 count as 0 in this thread, as long as it lives: they slow every product.
 struct QuietUnderflow {
 #if defined(__SSE2__)
   unsigned before = _mm_getcsr();

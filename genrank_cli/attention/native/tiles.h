@@ -1,7 +1,7 @@
 // Which cells of a sequence are worked on, and which of those a row sees.
 //
-// Rows come sorted by the end of what they see (`order`), so that a panel of rows needs one short range
-// of keys. Tiles hold keys × rows: a vector is one key and kLanes rows. A tile covers the first two
+// Rows come sorted by the end of what they see (`order`), so that a panel of rows needs one short
+// range of keys. Tiles hold keys × rows: a vector is one key and kLanes rows. A tile covers the first two
 // intervals of its rows and their peers where those are many; a few peers, such as a candidate
 // itself, are scattered and done one by one.
 #pragma once

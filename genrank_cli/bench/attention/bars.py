@@ -19,6 +19,7 @@ from genrank_cli.metrics.intervals import Interval
 #: The shapes that the CPU's bars stand for, with the lengths of `SPEEDUPS`.
 PROMISED = {"batch_size": 8, "heads": 8, "width": 96, "candidates": 10}
 FULL_LEN = 480  # where all bars stand; at 960 only the reference's
+THREADS = 2  # another number changes each side of a ratio by something else
 
 #: Times as fast as the reference, by the length at which that was promised.
 SPEEDUPS: Mapping[int, float] = {480: 2.5, 960: 4.0}
@@ -40,10 +41,18 @@ def checks(request: Request, cases: list[Case], memory: list[Memory]) -> list[Ch
         for backend in request.fast():
             bars = _cuda_bars if on_cuda else _cpu_bars
             found += bars(request, case, backend)
+    if not on_cuda and request.threads != THREADS:
+        found = [_other_threads(check, request.threads) for check in found]
     shape = request.memory_shape().labels() | {"batch_size": PROMISED["batch_size"]}
     if not on_cuda and promised(shape) and shape["seq_len"] == MEMORY_LEN:
         found += [_memory_check(request, backend, memory) for backend in request.fast()]
     return found
+
+
+def _other_threads(check: Check, threads: int | None) -> Check:
+    """The check with what was measured, but without a verdict."""
+    reason = f"the bar stands for {THREADS} threads, not {threads}: give --threads {THREADS}"
+    return check.model_copy(update={"verdict": Verdict.NOT_TESTABLE, "reason": reason})
 
 
 def promised(labels: Mapping[str, int]) -> bool:

@@ -208,6 +208,6 @@ def checked(request: Request, known: Iterable[str]) -> Request:
     if request.candidates >= shortest:
         raise GenrankError(
             f"--candidates {request.candidates} leaves no history in {shortest} tokens",
-            "give fewer candidates or a longer --seq-len",
+            "give fewer candidates or more tokens (--seq-len, --memory-len)",
         )
     return request

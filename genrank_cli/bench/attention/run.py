@@ -51,15 +51,29 @@ class Watch:
 def run(request: Request, watch: Watch | None = None) -> BenchRecord:
     """Measure everything that the (checked) request names.
 
-    Raises `GenrankError` where no row of a case could run.
+    Stopped by Ctrl-C, it gives the cases that were finished, if there is one. Raises `GenrankError`
+    where no row could run.
     """
     watch = watch or Watch()
     start(0, request.threads)
     if request.device.startswith("cuda"):
         torch.cuda.set_device(request.device)  # events and peaks are those of the current device
     request = replace(request, threads=torch.get_num_threads())
-    cases = [_case(request, shape, watch) for shape in request.shapes()]
-    memory = _memory(request, watch) if request.memory else []
+    cases: list[Case] = []
+    memory: list[Memory] = []
+    interrupted = False
+    try:
+        for shape in request.shapes():
+            cases.append(_case(request, shape, watch))
+        if request.memory:
+            _memory(request, watch, memory)
+    except KeyboardInterrupt:
+        if not cases:
+            raise
+        interrupted = True
+    if not any(case.rows for case in cases):
+        first = cases[0].left_out[0]
+        raise GenrankError(f"no row could run: {first.name}: {first.reason}")
     block = environment()
     return BenchRecord(
         bench="attention",
@@ -71,6 +85,7 @@ def run(request: Request, watch: Watch | None = None) -> BenchRecord:
         checks=checks(request, cases, memory),
         environment=block,
         command=block["command"],
+        interrupted=interrupted,
     )
 
 
@@ -97,8 +112,6 @@ def _case(request: Request, shape: Shape, watch: Watch) -> Case:
                 for spec in too_large]  # fmt: skip
     left_out += [_left_out(spec, timings) for spec in chosen if spec.name in timings.left_out]
     ran = [spec for spec in chosen if spec.name in timings.rounds_s]
-    if not ran:
-        raise GenrankError(f"no row could run: {left_out[0].name}: {left_out[0].reason}")
     return Case(
         name=shape.name,
         labels=shape.labels(),
@@ -171,19 +184,17 @@ def _probe_row(probe: Probe, timings: Timings) -> ProbeRow:
     )
 
 
-def _memory(request: Request, watch: Watch) -> list[Memory]:
-    """Peak extra memory of the rows of the first dtype that matter, one long sequence."""
+def _memory(request: Request, watch: Watch, found: list[Memory]) -> None:
+    """Add the peak extra memory of the rows of the first dtype that matter, one long sequence."""
     shape = request.memory_shape()
     rows = [
         spec
         for spec in request.specs()
         if spec.dtype == request.dtypes[0] and spec.bias in MEMORY_BIASES
     ]
-    found = []
     for spec in rows:
         watch.memory(spec.name)
         found.append(_memory_row(spec, shape, request))
-    return found
 
 
 def _memory_row(spec: RowSpec, shape: Shape, request: Request) -> Memory:

@@ -132,6 +132,12 @@ def attention(
         return
     record = _run(request)
     write(record, format, json, output, plot)
+    if record.interrupted:
+        raise GenrankError(
+            "interrupted; what was finished is kept",
+            "the same command measures all of it again",
+            ExitCode.INTERRUPTED,
+        )
     if output is None:
         say("next: -o FILE.json keeps the record, genrank bench show FILE.json shows it again")
     if record.failures:
@@ -176,7 +182,11 @@ def _run(request: Request) -> BenchRecord:
 
     with progress() as shown:
         following = _Following(shown, request)
-        record = run(request, following.watch())
+        try:
+            record = run(request, following.watch())
+        except KeyboardInterrupt as error:
+            message = "interrupted before a case was finished: nothing is kept"
+            raise GenrankError(message, "", ExitCode.INTERRUPTED) from error
         following.close()
     return record
 

@@ -30,7 +30,7 @@ def check_places(format: Format, json: bool, output: Path | None, plot: Path | N
     """Refuse what cannot be written in the first second, before the long work."""
     wants_json(format, output, json)  # raises for flags that contradict each other
     check_output(output)
-    check_output(plot)
+    check_output(plot, "--plot")
     if plot is not None and plot.suffix and plot.suffix not in PLOT_SUFFIXES:
         raise unknown_name("--plot suffix", plot.suffix, PLOT_SUFFIXES)
 

@@ -17,6 +17,7 @@ Legend: t targets, h width, e experts of a task, s shared experts, K tasks.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import ClassVar
 
 import torch
@@ -89,7 +90,8 @@ class Extraction(nn.Module):
         gates = [*self.gate] if self.gate_of_all is None else [*self.gate, self.gate_of_all]
         width = self.of_all.out_features // self.of_all.count
         mixed_units = sum(weights(gate) // self.of_all.in_features for gate in gates) * width
-        return [*terms(self, load), linear(mixed_units, load.candidates, "m")]
+        own = [replace(term, part="") for term in terms(self, load)]  # where the whole belongs
+        return [*own, linear(mixed_units, load.candidates, "m")]
 
 
 class Ple(nn.Module):
