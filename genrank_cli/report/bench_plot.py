@@ -47,7 +47,7 @@ def _panel(ax: Axes, case: Case, names: Sequence[str], backends: Sequence[str]) 
         color = _color(backends, row.name.partition("/")[0])
         hatch = HATCHES[dtypes.index(row.labels.get("dtype", "")) % len(HATCHES)]
         _bar(ax, names.index(row.name), row, color, hatch)
-    ax.set_title(case.name, pad=10)  # off the subtitle above the first panel
+    ax.set_title(case.name)
     ax.set_xlabel("ms per run, median and 95 % interval")
     ax.set_xlim(left=0)
     ax.tick_params(axis="y", length=0)

@@ -28,7 +28,7 @@ def entitle(figure: Figure, title: str, subtitle: str) -> None:
     """The title, and in smaller letters below it what was measured where."""
     lines = [title] * bool(title) + [" "] * bool(subtitle)  # the blank keeps room for the subtitle
     if lines:
-        figure.suptitle("\n".join(lines), x=0.01, ha="left")
+        figure.suptitle("\n".join(lines), x=0.01, ha="left", linespacing=1.6)
     if subtitle:
         y = 0.98 - 0.24 * bool(title) / figure.get_figheight()
         figure.text(0.01, y, subtitle, ha="left", va="top", color="#555555")
