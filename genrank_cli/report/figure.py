@@ -38,6 +38,9 @@ def save(figure: Figure, path: Path) -> list[Path]:
     """Write ``path`` (``.png`` or ``.svg``), without such a suffix both; the files."""
     suffixes = [path.suffix] if path.suffix in METADATA else [".png", ".svg"]
     files = [path if path.suffix in METADATA else path.with_name(path.name + s) for s in suffixes]
+    # Laid out once: a second pass, for the second file, would move things by less than a pixel.
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
     for file in files:
         kind, metadata = file.suffix[1:], METADATA[file.suffix]
         replace_file(file, partial(figure.savefig, format=kind, metadata=metadata))

@@ -150,6 +150,7 @@ def test_layers_of_a_batch_share_one_plan_and_its_codes(monkeypatch: pytest.Monk
         call(case, mask, bias=module(case.position, case.time)).sum().backward()
         counts.append(len(made))
     assert counts[0] == counts[1] > 1
+    gc.collect()  # those of other tests
     plans = len(_PLANS)
     del mask
     gc.collect()

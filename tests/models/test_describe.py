@@ -30,7 +30,7 @@ EXAMPLE = Lengths(3, 2)
 
 
 def model_of(name: str, size: str = "tiny", **model: Any) -> ModelConfig:
-    grouped = {"samples": {"organization": "grouped"}}
+    grouped = {"samples": {"organization": "grouped", "long_history": 1}}
     return layered(name, size, {"data": grouped, "model": model}).model
 
 
