@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, library
 from torch.utils.flop_counter import register_flop_formula
 
 from genrank_cli.attention.backends import BACKENDS
@@ -55,7 +55,7 @@ def _call(
     return Call(offsets, row_offsets, Mask(*mask), whole, *settings)
 
 
-@torch.library.custom_op("genrank::attend", mutates_args=())
+@library.custom_op("genrank::attend", mutates_args=())
 def _attend(
     q: Tensor,
     k: Tensor,
@@ -101,7 +101,7 @@ def _attend_shapes(q: Tensor, k: Tensor, v: Tensor, *rest: Any) -> tuple[Tensor,
     return out, q.new_empty(q.shape[:2], dtype=dtype)
 
 
-@torch.library.custom_op("genrank::attend_backward", mutates_args=())
+@library.custom_op("genrank::attend_backward", mutates_args=())
 def _attend_backward(
     grad: Tensor,
     q: Tensor,

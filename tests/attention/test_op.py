@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, library
 from torch.utils.flop_counter import FlopCounterMode
 
 from genrank_cli.attention import Mask, RelativeBias, attend
@@ -73,7 +73,7 @@ def test_the_operators_keep_their_promises(activation: str) -> None:
         *inputs(case), case.offsets, case.offsets, list(mask.tensors()), list(module.parameters()),
         [position, case.time], "relative", activation, 0.5, NORM, 0.0, 0, "blockwise",
     )  # fmt: skip
-    torch.library.opcheck(torch.ops.genrank.attend.default, arguments)
+    library.opcheck(torch.ops.genrank.attend.default, arguments)
 
 
 @pytest.mark.parametrize("activation", ["silu", "softmax"])
