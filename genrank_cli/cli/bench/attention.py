@@ -153,7 +153,7 @@ def _plan_table(request: Request) -> Table:
     from genrank_cli.report.table import Column, Kind, Table
 
     return Table(
-        f"Would time {len(request.specs())} rows for each of {len(request.shapes())} shapes",
+        f"Would time {len(request.specs())} rows; number of shapes: {len(request.shapes())}",
         [
             Column("case", "case"),
             Column("row", "row"),
