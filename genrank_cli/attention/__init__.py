@@ -16,6 +16,7 @@ from genrank_cli.attention.call import ACTIVATIONS, Call
 from genrank_cli.attention.cells import materialize
 from genrank_cli.attention.mask import Mask, packed_mask
 from genrank_cli.attention.op import attend_op
+from genrank_cli.attention.precision import lowered_dtype
 from genrank_cli.attention.reference import attend_reference
 from genrank_cli.attention.relative import RelativeBias
 from genrank_cli.errors import GenrankError, unknown_name
@@ -91,7 +92,7 @@ def attend(
     if not 0 <= dropout < 1:
         raise GenrankError(f"attention dropout {dropout} is outside of 0 ≤ dropout < 1")
     _check_shapes(q, k, v, mask, bias, row_offsets)
-    q, k, v = _autocast(q, k, v)
+    q, k, v = (x.to(lowered_dtype(x)) for x in (q, k, v))
     rows = offsets if row_offsets is None else row_offsets
     if bias is not None and bias.form == "materialized":
         bias = materialize(bias, offsets, rows, q.dtype)
@@ -100,16 +101,6 @@ def attend(
     if name == "reference":
         return attend_reference(q, k, v, call)
     return attend_op(q, k, v, call, name)
-
-
-def _autocast(*inputs: Tensor) -> tuple[Tensor, ...]:
-    device = inputs[0].device.type
-    # PyTorch cannot be asked whether autocast is on for `meta`, where FLOPs are counted.
-    known = inputs[0].dtype == torch.float64 or device == "meta"
-    if known or not torch.is_autocast_enabled(device):
-        return inputs
-    dtype = torch.get_autocast_dtype(device)
-    return tuple(x.to(dtype) for x in inputs)
 
 
 def _check_shapes(

@@ -22,10 +22,10 @@ BIASES: dict[str, BiasEntry] = {
 }
 
 
-def rules() -> dict[str, type[BiasRule]]:
-    """The rules by their own names, as an operator carries them."""
-    known: dict[str, type[BiasRule]] = {entry.rule.name: entry.rule for entry in BIASES.values()}
-    return known | {CellsRule.name: CellsRule}
+_KINDS: list[type[BiasRule]] = [CellsRule, *(entry.rule for entry in BIASES.values())]
+
+#: The rules by their own names, as an operator carries them.
+RULES = {rule.name: rule for rule in _KINDS}
 
 
 def build_biases(

@@ -16,6 +16,7 @@ from genrank_cli.attention.call import Call
 from genrank_cli.attention.cells import CellsRule
 from genrank_cli.attention.plan import Plan
 from genrank_cli.attention.planner import make_plan
+from genrank_cli.attention.precision import compute_dtype
 
 
 def forward_blockwise(q: Tensor, k: Tensor, v: Tensor, call: Call) -> tuple[Tensor, Tensor | None]:
@@ -39,7 +40,7 @@ def backward_blockwise(
     tensors = () if call.bias is None else call.bias.tensors
     # Thousands of cells fall into one row of a table; a materialized bias has one place for each.
     cells = call.bias is not None and isinstance(call.bias.rule, CellsRule)
-    dtype = tiles.dtype_of(q) if cells else torch.float64
+    dtype = compute_dtype(q) if cells else torch.float64
     grads = [torch.zeros_like(x, dtype=dtype) for x in tensors] if wanted else []
     work = tiles.Work(q, k, v, call, plan_of(call, q), grads)
     with torch.autocast(q.device.type, enabled=False):
@@ -53,7 +54,7 @@ _PLANS: BatchMemo[Plan] = BatchMemo()
 
 def plan_of(call: Call, q: Tensor) -> Plan:
     """The plan of a batch; made by its first layer, dropped with its mask."""
-    heads, dtype = q.shape[1], tiles.dtype_of(q)
+    heads, dtype = q.shape[1], compute_dtype(q)
     mask = call.mask
     context, start, stop, *peers = mask.tensors()
     return _PLANS.get(

@@ -16,9 +16,10 @@ from torch.utils.flop_counter import register_flop_formula
 
 from genrank_cli.attention.backends import BACKENDS
 from genrank_cli.attention.bias import Bias
-from genrank_cli.attention.biases import rules
+from genrank_cli.attention.biases import RULES
 from genrank_cli.attention.call import Call
 from genrank_cli.attention.mask import Mask
+from genrank_cli.attention.precision import compute_dtype
 
 
 def attend_op(q: Tensor, k: Tensor, v: Tensor, call: Call, backend: str) -> Tensor:
@@ -47,7 +48,7 @@ def _call(
     """The `Call` again, of the very same tensors."""
     whole = None
     if bias:
-        rule = rules()[bias].of(tuple(tensors))
+        rule = RULES[bias].of(tuple(tensors))
         rows = places[2:] or (None, None)
         whole = Bias(
             rule, tuple(tensors), places[0], places[1], row_position=rows[0], row_time=rows[1]
@@ -97,8 +98,7 @@ def _attend_shapes(q: Tensor, k: Tensor, v: Tensor, *rest: Any) -> tuple[Tensor,
     out = q.new_empty(q.shape[0], q.shape[1], v.shape[2])
     if activation != "softmax":
         return out, q.new_empty(0)
-    dtype = torch.float64 if q.dtype == torch.float64 else torch.float32
-    return out, q.new_empty(q.shape[:2], dtype=dtype)
+    return out, q.new_empty(q.shape[:2], dtype=compute_dtype(q))
 
 
 @library.custom_op("genrank::attend_backward", mutates_args=())

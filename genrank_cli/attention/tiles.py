@@ -91,11 +91,6 @@ class Work:
         self.by_segment(cells).mul_(kept(hashes.transpose(0, 1), keys, self.call.dropout))
 
 
-def dtype_of(q: Tensor) -> torch.dtype:
-    """What tiles are computed in."""
-    return torch.float64 if q.dtype == torch.float64 else torch.float32
-
-
 def forward(work: Work) -> tuple[Tensor, Tensor | None]:
     """The output [T, H, D] and, for softmax, the logarithm of each row's sum of exponentials.
 

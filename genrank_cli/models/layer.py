@@ -71,7 +71,7 @@ def layer_form(name: str, device: torch.device) -> LayerForm:
 
 def resolve_layer(name: str, device: str = "cpu") -> str:
     """``auto``: fused on a CPU, and on CUDA where Triton is installed; else plain."""
-    known = {"cpu": True, "cuda": _has_triton()}.get(device, False)
+    known = device == "cpu" or (device == "cuda" and _has_triton())
     if name == "auto":
         return "fused" if known else "plain"
     if name not in LAYERS:
@@ -80,14 +80,6 @@ def resolve_layer(name: str, device: str = "cpu") -> str:
         why = "Triton is not installed" if device == "cuda" else "only CPU and CUDA are known"
         raise GenrankError(f"layer fused on {device}: {why}", "use --set model.layer=plain")
     return name
-
-
-def matmul_dtype(x: Tensor) -> torch.dtype:
-    """The dtype of a projection of ``x``: its own, or autocast's."""
-    device = x.device.type
-    if x.dtype == torch.float64 or not torch.is_autocast_enabled(device):
-        return x.dtype
-    return torch.get_autocast_dtype(device)
 
 
 def _has_triton() -> bool:

@@ -14,14 +14,15 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from genrank_cli.attention.precision import lowered_dtype
 from genrank_cli.models.fused.launch import Drop, norm_backward, norm_forward, silu_backward
-from genrank_cli.models.layer import Parts, matmul_dtype
+from genrank_cli.models.layer import Parts
 
 
 def project(x: Tensor, norm: nn.LayerNorm, linear: nn.Linear) -> Parts:
     """See `genrank_cli.models.layer.LayerForm`."""
     u, v, q, k = _Project.apply(  # type: ignore[no-untyped-call]
-        x, norm.weight, norm.bias, linear.weight, linear.bias, norm.eps, matmul_dtype(x)
+        x, norm.weight, norm.bias, linear.weight, linear.bias, norm.eps, lowered_dtype(x)
     )
     return u, v, q, k
 
@@ -34,7 +35,7 @@ def update(
     drop = Drop(dropout, int(torch.randint(2**31, ()))) if dropout else Drop()
     updated: Tensor = _Update.apply(  # type: ignore[no-untyped-call]
         x, attended, u, norm.weight, norm.bias, linear.weight, linear.bias, norm.eps, drop,
-        matmul_dtype(x),
+        lowered_dtype(x),
     )  # fmt: skip
     return updated
 

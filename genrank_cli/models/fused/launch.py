@@ -13,6 +13,7 @@ import triton.language as tl
 from torch import Tensor
 
 from genrank_cli.attention.dropout import threshold
+from genrank_cli.attention.precision import compute_dtype
 from genrank_cli.models.fused import kernels
 
 CELLS = 2048  # numbers of a block: a few rows, in at most 128 registers a thread (no spills)
@@ -38,7 +39,7 @@ def norm_forward(
     """dropout(LN(x) ⊙ gate) [T, d] in ``dtype``; mean and 1 / deviation [T]."""
     x, gate = _dense(x), None if gate is None else _dense(gate)
     out = torch.empty(x.shape, dtype=dtype, device=x.device)
-    mean = torch.empty(len(x), dtype=_sum_dtype(x), device=x.device)
+    mean = torch.empty(len(x), dtype=compute_dtype(x), device=x.device)
     rstd = torch.empty_like(mean)
     sizes = _sizes(x)
     if len(x):
@@ -63,7 +64,7 @@ def norm_backward(
     opened = None if gate is None else torch.empty(x.shape, dtype=gate.dtype, device=x.device)
     again, sizes = torch.empty_like(grad), _sizes(x)
     programs = max(1, min(-(-len(x) // sizes["ROWS"]), _programs(x.device)))
-    sums = torch.empty(2, programs, x.shape[1], dtype=_sum_dtype(x), device=x.device)
+    sums = torch.empty(2, programs, x.shape[1], dtype=compute_dtype(x), device=x.device)
     kernels.norm_backward[(programs,)](
         grad, x, x if gate is None else gate, gain, shift, *statistics, below,
         below if opened is None else opened, again, sums[0], sums[1], len(x), x.stride(0),
@@ -94,10 +95,6 @@ def _sizes(x: Tensor) -> dict[str, Any]:
         "SUM": tl.float64 if double else tl.float32,
         "num_warps": 4 if wide <= 2048 else 8,
     }
-
-
-def _sum_dtype(x: Tensor) -> torch.dtype:
-    return torch.float64 if x.dtype == torch.float64 else torch.float32
 
 
 def _dense(x: Tensor) -> Tensor:
