@@ -27,7 +27,7 @@ from tests.data.mutations import mutate_bytes, mutate_frame, mutate_text
 from tests.data.own import CARD, own_card, own_events, write_own
 from tests.data.raw import WRITERS, movielens_card
 
-CASES = 500  # mutations of each format
+CASES = 160  # mutations of each format; 500 of each have been run
 QUICK = 40  # of which so many run with the quick tests
 LIMIT_S = 10.0  # for one build of some bytes
 
