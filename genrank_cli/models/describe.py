@@ -104,17 +104,22 @@ def describe(config: ModelConfig, schema: Schema, lengths: Lengths) -> Descripti
     found = ranker_terms(model, load)
     counter = counted(model, batch)
     missing = _missing(found, counter)
-    requests = min(lengths.requests, DRAWN_EVENTS)
-    drawn = Lengths(DRAWN_EVENTS, max(DRAWN_CANDIDATES, requests), requests)
     return Description(
         load=load,
         parts=_parts(parameters(model), found + missing),
-        picture=picture(model, example_batch(drawn, schema))
+        picture=picture(model, drawn_batch(lengths.requests, schema))
         if isinstance(model, GenerativeRanker)
         else None,
         counter=counter,
         declared=not missing,
     )
+
+
+def drawn_batch(requests: int, schema: Schema) -> Batch:
+    """The small sample that pictures show, of up to `DRAWN_EVENTS` requests."""
+    requests = min(requests, DRAWN_EVENTS)
+    lengths = Lengths(DRAWN_EVENTS, max(DRAWN_CANDIDATES, requests), requests)
+    return example_batch(lengths, schema)
 
 
 def load_of(model: nn.Module, batch: Batch) -> Load:

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
+import torch
 
-from genrank_cli.models.presets import PRESETS
+from genrank_cli.models.bias_picture import bias_picture
+from genrank_cli.models.describe import drawn_batch
+from genrank_cli.models.example import made_up_schema
+from genrank_cli.models.generative import GenerativeRanker
+from genrank_cli.models.presets import PRESETS, preset
+from genrank_cli.models.trace import shape_model
 from tests.cli.test_main import WATCHED, python
 from tests.conftest import Cli
 
@@ -97,3 +104,32 @@ def test_light_commands_import_nothing_heavy(arguments: tuple[str, ...]) -> None
     assert done.returncode == 0, done.stderr
     assert done.stdout
     assert done.stderr.splitlines()[-1] == "heavy:"
+
+
+def test_bias_picture_has_a_number_for_each_visible_pair(cli: Cli, tmp_path: Path) -> None:
+    files = {}
+    for name, pairs in (("hstu", 2 * 35), ("genrank", 14)):
+        file = tmp_path / f"{name}.svg"
+        done = cli("models", "describe", name, "--plot-bias", str(file), "--json")
+        assert done.code == 0, done.err
+        files[name] = file.read_text()
+        numbers = re.findall(r"<!-- (\d+(?:\.\d+)?) -->", files[name])
+        assert len(numbers) == pairs
+    assert "bucket" in files["hstu"]
+    done = cli("models", "describe", "dlrm", "--plot-bias", str(tmp_path / "x.svg"))
+    assert done.code == 2
+    assert "no attention bias" in done.err
+
+
+def test_bias_picture_shows_the_places_that_the_kernels_read() -> None:
+    config = preset("hstu", "tiny")
+    schema = made_up_schema(20)
+    model = shape_model(config, schema)
+    assert isinstance(model, GenerativeRanker)
+    found = bias_picture(model, drawn_batch(2, schema))
+    assert found is not None
+    places, buckets = found.codes
+    # x1 a1 x2 a2 x3 a3 c1 c2; c1 stands after the first event, c2 after all; an hour is bucket 27.
+    assert places[:, 0].tolist() == [0, 1, 2, 3, 4, 5, 2, 6]
+    assert buckets[:, 0].tolist() == [0, 0, 27, 27, 29, 29, 27, 30]
+    assert torch.equal(places, -places.T)

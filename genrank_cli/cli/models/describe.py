@@ -33,6 +33,7 @@ EPILOG = (
     "  genrank models describe genrank\n"
     "  genrank models describe hstu --size paper --seq-len 480 --candidates 10 --json\n"
     "  genrank models describe genrank --set model.attention.window=64 --plot mask.svg\n"
+    "  genrank models describe hstu --plot mask.png --plot-bias bias.png\n"
     "\n"
     "\b\n"
     "FLOPs are those of matrix products in one sample, a multiply-add as two; n history events,\n"
@@ -65,13 +66,18 @@ def describe(
         Path | None,
         typer.Option("--plot", metavar="FILE", help="Draw the mask there: .png, .svg, else both."),
     ] = None,
+    plot_bias: Annotated[
+        Path | None,
+        typer.Option("--plot-bias", metavar="FILE", help="Draw what the bias tells apart."),
+    ] = None,
     format: opt.FormatOption = Format.AUTO,
     output: opt.OutputOption = None,
     json: opt.JsonOption = False,
 ) -> None:
     """Print a model's configuration, token layout, mask, parameters and FLOPs by part."""
     check_output(output)
-    check_output(plot)
+    check_output(plot, "--plot")
+    check_output(plot_bias, "--plot-bias")
     chosen = _events(events, seq_len)
     if requests > min(candidates, chosen):
         raise GenrankError(
@@ -90,6 +96,8 @@ def describe(
     title = f"{name}, size {size.value}"
     if plot is not None:
         _plot(found, plot, title)
+    if plot_bias is not None:
+        _plot_bias(resolved, schema, requests, plot_bias, title)
     given = SENTENCE if data is None else f"schema of {data}"
     described = {"model": name, "size": size.value, "data": given}
     configured = resolved.model.model_dump(mode="json")
@@ -129,6 +137,26 @@ def _plot(found: Description | None, plot: Path, title: str) -> None:
     if found is None or found.picture is None:
         raise GenrankError("--plot: this model has no tokens and no mask", "leave --plot out")
     files = plot_mask(found.picture.mask, found.picture.names, plot, title=title)
+    say(f"wrote {', '.join(str(file) for file in files)}")
+
+
+def _plot_bias(
+    resolved: ExperimentConfig, schema: Schema, requests: int, plot: Path, title: str
+) -> None:
+    from genrank_cli.models.bias_picture import bias_picture
+    from genrank_cli.models.describe import drawn_batch
+    from genrank_cli.models.generative import GenerativeRanker
+    from genrank_cli.models.picture import picture
+    from genrank_cli.models.trace import shape_model
+    from genrank_cli.report.bias_plot import plot_bias
+
+    model = None if resolved.model.kind == "rates" else shape_model(resolved.model, schema)
+    batch = drawn_batch(requests, schema)
+    found = bias_picture(model, batch) if isinstance(model, GenerativeRanker) else None
+    if found is None or not isinstance(model, GenerativeRanker):
+        raise GenrankError("--plot-bias: this model has no attention bias", "leave it out")
+    names = picture(model, batch).names
+    files = plot_bias(found.rule, found.codes, found.mask, names, plot, title=title)
     say(f"wrote {', '.join(str(file) for file in files)}")
 
 
