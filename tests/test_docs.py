@@ -17,17 +17,19 @@ MAKEFILE = (REPOSITORY / "Makefile").read_text()
 
 
 def subcommands() -> list[tuple[str, ...]]:
-    """Every command that can be run: ``("ablate",)``, ``("data", "list")``."""
+    """Every command that can be run: ``("ablate",)``, ``("data", "list")``; longer ones first."""
     found: list[tuple[str, ...]] = []
     for name in COMMANDS:
         app = import_module(f"genrank_cli.cli.{name}").app
         commands = [
             command.name or command.callback.__name__ for command in app.registered_commands
         ]
-        if len(commands) == 1:
-            found.append((name,))
-        else:
+        callback = app.registered_callback
+        runs_alone = callback is not None and callback.invoke_without_command is True
+        if len(commands) > 1 or runs_alone:
             found += [(name, command) for command in commands]
+        if len(commands) == 1 or runs_alone:
+            found.append((name,))
     return found
 
 

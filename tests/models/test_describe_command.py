@@ -133,3 +133,9 @@ def test_bias_picture_shows_the_places_that_the_kernels_read() -> None:
     assert places[:, 0].tolist() == [0, 1, 2, 3, 4, 5, 2, 6]
     assert buckets[:, 0].tolist() == [0, 0, 27, 27, 29, 29, 27, 30]
     assert torch.equal(places, -places.T)
+
+
+def test_the_weight_of_an_unknown_task_is_refused(cli: Cli) -> None:
+    done = cli("models", "describe", "genrank", "--set", "training.task_weights.foo=2")
+    assert done.code == 2
+    assert "foo" in done.err

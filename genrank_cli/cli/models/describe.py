@@ -87,10 +87,12 @@ def describe(
     from genrank_cli.models.describe import describe as figures
     from genrank_cli.models.example import SENTENCE, Lengths
     from genrank_cli.training.config import layered
+    from genrank_cli.training.objective import task_weights
 
     flags = {"data.dataset": data}
     resolved = layered(name, size.value, *opt.layers(config, settings, flags))
     schema = _schema(resolved, data, chosen)
+    task_weights(resolved.training.task_weights, schema.tasks)  # refuses an unknown task
     lengths = Lengths(chosen, candidates, requests, older=resolved.data.samples.long_history)
     found = figures(resolved.model, schema, lengths)
     title = f"{name}, size {size.value}"
