@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from genrank_cli.attention import BIASES
-from genrank_cli.attention.bias import Places
+from genrank_cli.attention.bias import BiasModule, Places
 from genrank_cli.data.batch import Batch
 from genrank_cli.models.generative import GenerativeRanker
 
@@ -32,11 +32,12 @@ class BiasPicture:
 
 def bias_picture(ranker: GenerativeRanker, batch: Batch) -> BiasPicture | None:
     """The picture of the only sample of ``batch``; None for a model without a bias."""
-    if not ranker.biases:
+    module = next(iter(ranker.biases), None)
+    if not isinstance(module, BiasModule):
         return None
     layout = ranker.layout(batch)
     places = Places(layout.position.unsqueeze(0), layout.time.unsqueeze(0))
-    rule = BIASES[ranker.config.attention.bias].rule.of(ranker.biases[0].tensors())
+    rule = BIASES[ranker.config.attention.bias].rule.of(module.tensors())
     codes = rule.codes(places, places, torch.float64)
     return BiasPicture(
         rule=rule.name,

@@ -26,4 +26,4 @@ def render(table: Table) -> str:
 
 
 def _escape(cell: str) -> str:
-    return cell.replace("|", "\\|")
+    return " ".join(cell.replace("|", "\\|").splitlines())

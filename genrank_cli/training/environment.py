@@ -60,13 +60,16 @@ def environment() -> dict[str, Any]:
 
 
 def one_line(block: Mapping[str, Any]) -> str:
-    """The line above a table: machine, threads, torch, Python, and the version measured."""
+    """The line above a table: machine, threads, torch, Python, and the version measured.
+
+    Blocks of older records know nothing of the layer.
+    """
     commit = f" ({block['commit']})" if block["commit"] else ""
     device = f"{block['cuda']['device']} · " if block["cuda"] else ""
     return (
         f"{device}{block['cpu']}, {_count(block['cores_usable'], 'core')}, "
         f"{block['memory_bytes'] / 2**30:.0f} GiB · {_count(block['threads'], 'thread')} · "
-        f"attention {block['attention']}, layer {block['layer']} · torch {block['torch']} · "
+        f"attention {block['attention']}, layer {block.get('layer', '?')} · torch {block['torch']} · "
         f"Python {block['python']} · genrank {block['genrank']}{commit}"
     )
 
