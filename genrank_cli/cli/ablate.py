@@ -1,7 +1,9 @@
-"""``genrank ablate``: run a study, compare its variants with the base, judge the claims."""
+"""``genrank ablate``: run studies, compare their variants with the base, judge the claims."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,7 +16,6 @@ from genrank_cli.cli.progress import Task, progress
 from genrank_cli.errors import ExitCode, GenrankError
 
 if TYPE_CHECKING:
-    from genrank_cli.report.table import Table
     from genrank_cli.studies.ablate import Planned
     from genrank_cli.studies.cells import Outcome, Status
     from genrank_cli.studies.record import StudyRecord
@@ -30,19 +31,45 @@ Examples:
   genrank ablate --component bias
   genrank ablate --component bias --data ml-100k --seeds 0-4 --jobs 2
   genrank ablate --component bias --variants rab,embeddings+alibi --dry-run
+  genrank ablate --component loss,mask --seeds 0-9 --budget 30m
+  genrank ablate --component all
   genrank ablate --list
 """
+
+
+def _parse_budget(text: str | float) -> float:
+    """Seconds from ``90s``, ``30m`` or ``2h``; raises `GenrankError` (usage)."""
+    if isinstance(text, float):
+        return text
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smh])\s*", text)
+    if match is None:
+        raise GenrankError(f"--budget {text!r} is no time", "write 90s, 30m or 2h")
+    return float(match[1]) * {"s": 1, "m": 60, "h": 3600}[match[2]]
 
 
 @app.command(epilog=EXAMPLES)
 def ablate(
     component: Annotated[
-        str | None,
-        typer.Option("--component", metavar="NAME", help="Study: a shipped name or a TOML file."),
+        opt.Names | None,
+        typer.Option(
+            "--component",
+            parser=opt.parse_names,
+            metavar="LIST",
+            help="Studies: shipped names, TOML files, or all.",
+        ),
     ] = None,
     data: opt.DataOption = "synthetic",
     size: opt.SizeOption = opt.Size.TINY,
     seeds: opt.SeedsOption = opt.Seeds(range(3)),
+    budget: Annotated[
+        float | None,
+        typer.Option(
+            "--budget",
+            parser=_parse_budget,
+            metavar="TIME",
+            help="As many of the seeds as fit into 90s, 30m or 2h; the first always runs.",
+        ),
+    ] = None,
     variants: Annotated[
         opt.Names | None,
         typer.Option(
@@ -57,11 +84,25 @@ def ablate(
     config: opt.ConfigOption = None,
     limit: opt.LimitOption = None,
     rounds: Annotated[
-        int, typer.Option("--rounds", min=0, help="Rounds of the speed measurement; 0: none.")
-    ] = 12,
+        int | None,
+        typer.Option(
+            "--rounds",
+            min=0,
+            help="Rounds of the speed measurement; 0: none. Default: 12, of several studies only "
+            "for those with a claim about speed.",
+        ),
+    ] = None,
     device: opt.DeviceOption = "auto",
     threads: opt.ThreadsOption = None,
-    jobs: opt.JobsOption = 1,
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            "--jobs",
+            min=1,
+            help="Runs at the same time. Default: 1; several studies at size tiny on a CPU: one "
+            "for each core, with one thread.",
+        ),
+    ] = None,
     runs: opt.RunsOption = Path("results/runs"),
     force: opt.ForceOption = False,
     dry_run: opt.DryRunOption = False,
@@ -70,112 +111,109 @@ def ablate(
     json: opt.JsonOption = False,
     output: opt.OutputOption = None,
 ) -> None:
-    """Run a study: its variants on the same events and seeds, paired, with verdicts.
+    """Run studies: their variants on the same events and seeds, paired, with verdicts.
 
-    Finished runs are reused, interrupted ones go on where they stopped.
+    Finished runs are reused, interrupted ones go on where they stopped; a run that several studies
+    need is made once.
     """
     if list_:
-        emit(_studies(), format, output, json)
+        from genrank_cli.report.study_plan import studies_table
+
+        emit(studies_table(), format, output, json)
         return
     check_output(output)
-    from genrank_cli.studies.ablate import Request, plan
+    studies = _studies(component)
+    if variants is not None and len(studies) > 1:
+        raise GenrankError("--variants belongs to one study", "name one with --component")
+    from genrank_cli.studies.ablate import Request, default_jobs, default_rounds, plan
 
-    planned = plan(
-        Request(
-            study=_study(component),
-            dataset=data,
-            size=size.value,
-            seeds=seeds,
-            variants=variants,
-            settings=opt.layers(config, settings, {"data.split": split, "data.limit": limit}),
-            rounds=rounds,
-            device=device,
-            threads=threads,
-            jobs=jobs,
-            runs=runs,
-            force=force,
+    at_once, threads = default_jobs(jobs, threads, len(studies), size.value, device)
+    plans = [
+        plan(
+            Request(
+                study=study,
+                dataset=data,
+                size=size.value,
+                seeds=seeds,
+                variants=variants,
+                settings=opt.layers(config, settings, {"data.split": split, "data.limit": limit}),
+                rounds=default_rounds(rounds, study, len(studies)),
+                device=device,
+                threads=threads,
+                jobs=at_once,
+                runs=runs,
+                force=force,
+            )
         )
-    )
+        for study in studies
+    ]
     if dry_run:
-        emit(_plan_table(planned), format, output, json)
-        return
-    record = _run(planned)
-    from genrank_cli.report.study import claims_table, study_table, write_study
+        from genrank_cli.report.study_plan import plan_table
 
-    files = write_study(record, runs / f"{record.study}-{record.dataset}-{record.size}")
-    if json or format is Format.JSON:
-        emit(record.model_dump(mode="json"), format, output, json)
-    else:
-        emit(study_table(record), format, output)
-        if record.claims and output in (None, STDOUT) and format in _READABLE:
-            write_stdout("")
-            emit(claims_table(record), format)
+        emit(plan_table(plans), format, output, json)
+        return
+    records = _run(plans, budget)
+    files = _write(records, runs)
+    _show(records, format, json, output)
     say(f"wrote {', '.join(str(file) for file in files)}")
-    if record.failures:
+    failures = [failure for record in records for failure in record.failures]
+    if failures:
         raise GenrankError(
-            f"{len(record.failures)} runs failed: {record.failures[0].error}",
+            f"{len(failures)} runs failed: {failures[0].error}",
             "the others are kept; the same command runs only what is missing",
             ExitCode.PARTIAL,
         )
 
 
-def _study(component: str | None) -> Study:
+def _studies(component: opt.Names | None) -> list[Study]:
     from genrank_cli.studies.study import list_studies, load_study
 
     if component is None:
         raise GenrankError(
-            f"--component is missing; studies: {', '.join(list_studies())}",
+            f"--component is missing; studies: all, {', '.join(list_studies())}",
             "genrank ablate --component bias",
         )
-    return load_study(component)
+    if component == ("all",):
+        return [study for study in map(load_study, list_studies()) if not study.extra]
+    return [load_study(name) for name in component]
 
 
-def _studies() -> Table:
-    from genrank_cli.report.table import Column, Table
-    from genrank_cli.studies.study import list_studies, load_study
+def _write(records: Sequence[StudyRecord], runs: Path) -> list[Path]:
+    """The files of every study; of several, those that are looked at first."""
+    from genrank_cli.report.study import write_study
 
-    studies = [load_study(name) for name in list_studies()]
-    return Table(
-        "Studies",
-        [Column("name", "name"), Column("question", "question"), Column("variants", "variants")],
-        [[s.name, s.question, ", ".join(v.name for v in s.variants)] for s in studies],
-    )
-
-
-def _plan_table(planned: Planned) -> Table:
-    from genrank_cli.report.table import Column, Kind, Table
-
-    left = [row.name for row, _ in planned.remaining()]
-    seeds = len(planned.request.seeds)
-    return Table(
-        f"Would run {len(left)} of {len(planned.rows) * seeds} cells",
-        [
-            Column("row", "row"),
-            Column("preset", "preset"),
-            Column("changes", "changes"),
-            Column("finished", "finished", Kind.COUNT),
-            Column("missing", "missing", Kind.COUNT),
-        ],
-        [
-            [
-                row.name,
-                row.preset,
-                ", ".join(f"{path}={value}" for path, value in row.changes.items()) or None,
-                seeds - left.count(row.name),
-                left.count(row.name),
-            ]
-            for row in planned.rows
-        ],
-    )
+    written = [
+        write_study(record, runs / f"{record.study}-{record.dataset}-{record.size}")
+        for record in records
+    ]
+    return written[0] if len(records) == 1 else [files[0].parent for files in written]
 
 
-def _run(planned: Planned) -> StudyRecord:
-    """Run the study, showing the whole's progress and each running cell's."""
-    from genrank_cli.studies.ablate import run_study
+def _show(records: Sequence[StudyRecord], format: Format, json: bool, output: Path | None) -> None:
+    """One study: its table and its claims; several: the claims of all."""
+    from genrank_cli.report.study import claims_table, study_table
 
-    cells = len(planned.rows) * len(planned.request.seeds)
+    if json or format is Format.JSON:
+        trees = [record.model_dump(mode="json") for record in records]
+        emit(trees[0] if len(trees) == 1 else {"studies": trees}, format, output, json)
+    elif len(records) > 1:
+        emit(claims_table(*records), format, output)
+    else:
+        emit(study_table(records[0]), format, output)
+        if records[0].claims and output in (None, STDOUT) and format in _READABLE:
+            write_stdout("")
+            emit(claims_table(records[0]), format)
+
+
+def _run(plans: Sequence[Planned], budget_s: float | None) -> list[StudyRecord]:
+    """Run the studies, showing the whole's progress and each running cell's."""
+    from genrank_cli.studies.ablate import Watch, distinct, run_studies
+
+    request = plans[0].request
+    seeds = len(request.seeds)
+    title = request.study.name if len(plans) == 1 else f"{len(plans)} studies"
     with progress() as shown:
-        whole = shown.task(f"{planned.request.study.name} on {planned.request.dataset}", cells)
+        whole = shown.task(f"{title} on {request.dataset}", len(distinct(plans)) * seeds)
         running: dict[str, Task] = {}
         done = 0
 
@@ -200,14 +238,18 @@ def _run(planned: Planned) -> StudyRecord:
             if outcome.error:
                 say(f"failed: {outcome.row}, seed {outcome.seed}: {outcome.error}")
 
-        timing: list[Task] = []
+        timing: dict[str, Task] = {}
 
-        def on_round(number: int) -> None:
-            if not timing:
-                timing.append(shown.task("training speed, rounds", planned.request.rounds))
-            timing[0].update(number)
+        def on_round(study: str, number: int) -> None:
+            if study not in timing:
+                timing[study] = shown.task(f"{study}: training speed, rounds")
+            timing[study].update(number)
 
-        record = run_study(planned, on_status, on_outcome, on_round)
-        for task in (*timing, whole):
+        def on_stop(count: int) -> None:
+            say(f"the budget was enough for {count} of {seeds} seeds")
+
+        watch = Watch(on_status, on_outcome, on_round, on_stop)
+        records = run_studies(plans, watch, budget_s)
+        for task in (*timing.values(), whole):
             task.close()
-    return record
+    return records

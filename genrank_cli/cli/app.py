@@ -12,7 +12,17 @@ from genrank_cli import __version__
 from genrank_cli.cli import HELP_NAMES
 from genrank_cli.cli.output import configure_logging
 
-COMMANDS = ("ablate", "bench", "train", "evaluate", "models", "data", "environment")
+COMMANDS = (
+    "ablate",
+    "report",
+    "bench",
+    "calibrate",
+    "train",
+    "evaluate",
+    "models",
+    "data",
+    "environment",
+)
 """Subcommands in the order of the help; ``genrank_cli.cli.<name>`` exposes each one's ``app``."""
 
 

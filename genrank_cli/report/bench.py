@@ -173,4 +173,4 @@ def _measured(check: Check) -> str | None:
 
 
 def _figure(check: Check, value: float) -> str:
-    return f"{100 * value:.1f} %" if check.unit == "%" else f"{value:.3g}×"
+    return f"{100 * value:.1f} %" if check.unit == "%" else f"{value:.3g}{check.unit}"

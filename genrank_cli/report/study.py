@@ -27,6 +27,7 @@ def study_table(record: StudyRecord) -> Table:
         Column("gauc_user", "GAUC", Kind.NUMBER),
         Column("ne", "NE", Kind.NUMBER),
         Column("lift_share", "lift share", Kind.PERCENT, digits=1),
+        Column("train_s", "train", Kind.NUMBER, digits=0, unit="s"),
         Column("speed_ratio", "train speed", Kind.RATIO, digits=2),
         Column("events_per_s", "train events/s", Kind.COUNT),
         Column("parameters", "parameters", Kind.COUNT),
@@ -52,27 +53,34 @@ def study_table(record: StudyRecord) -> Table:
     )
 
 
-def claims_table(record: StudyRecord) -> Table:
+def claims_table(*records: StudyRecord) -> Table:
     """One line per claim: paper, ours, verdict, the smallest effect that the run could see."""
+    several = len(records) > 1
     return Table(
         title="Claims",
         columns=[
+            *([Column("study", "study")] if several else []),
             Column("claim", "claim"),
             Column("variant", "variant"),
+            Column("paper", "paper"),
             Column("verdict", "verdict"),
             Column("reason", "why"),
             Column("minimum_detectable", "smallest detectable"),
         ],
         rows=[
             [
+                *([record.study] if several else []),
                 claim.id,
-                claim.variant,
+                claim.variant or None,
+                paper(claim) or None,
                 f"{claim.symbol} {claim.verdict}",
                 claim.reason,
                 _detectable(claim),
             ]
+            for record in records
             for claim in record.claims
         ],
+        notes=[note for record in records for note in _factorial(record)],
     )
 
 
@@ -96,7 +104,11 @@ def write_study(record: StudyRecord, folder: Path) -> list[Path]:
 
 def draw_study(record: StudyRecord, stem: Path) -> list[Path]:
     """AUC, ΔAUC and speed of every row, beside the claims: ``stem``.png and .svg."""
-    claims = {(claim.variant, claim.metric): claim.reported for claim in record.claims}
+    claims = {
+        (claim.variant, claim.metric): claim.reported
+        for claim in record.claims
+        if _is_drawn(claim, record)
+    }
     rows = [
         DifferenceRow(
             name=row.name,
@@ -115,6 +127,13 @@ def draw_study(record: StudyRecord, stem: Path) -> list[Path]:
     )
 
 
+def _is_drawn(claim: ClaimResult, record: StudyRecord) -> bool:
+    """Whether a claim is about what the plot shows: all events, the main task, the study's base."""
+    own_base = claim.base in ("", record.base)
+    whole = claim.task == "main" and claim.slice == "all" and not claim.versus
+    return own_base and whole
+
+
 def _cells(row: RowResult, record: StudyRecord) -> list[Value]:
     base = " (base)" if row.name == record.base else ""
     return [
@@ -122,9 +141,10 @@ def _cells(row: RowResult, record: StudyRecord) -> list[Value]:
         _interval(row.auc_mean),
         _interval(row.delta_auc),
         _interval(row.delta_auc_users),
-        row.metrics["gauc_user"],
-        row.metrics["ne"],
+        _metric(row, "gauc_user"),
+        _metric(row, "ne"),
         row.metrics.get("lift_share"),
+        _interval(intervals.paired_t(row.train_s)) if any(row.train_s) else None,
         _interval(row.speed_ratio),
         row.events_per_s,
         row.parameters,
@@ -132,9 +152,42 @@ def _cells(row: RowResult, record: StudyRecord) -> list[Value]:
     ]
 
 
+def _metric(row: RowResult, name: str) -> Interval | float | None:
+    found = row.metric_intervals.get(name)
+    return row.metrics.get(name) if found is None else _interval(found)
+
+
 def _short(claim: ClaimResult) -> str:
-    reported = f"{claim.reported:.3g}×" if claim.kind == "ratio" else f"{claim.reported:+.4f}"
-    return f"{claim.metric} {reported}: {claim.symbol} {claim.verdict}"
+    return f"{claim.metric} {paper(claim)}: {claim.symbol} {claim.verdict}"
+
+
+def paper(claim: ClaimResult) -> str:
+    """What is reported, as a short text; also of records that do not hold it as one."""
+    if claim.paper or claim.reported is None:
+        return claim.paper
+    return f"{claim.reported:.3g}×" if claim.kind == "ratio" else f"{claim.reported:+.4f}"
+
+
+def _factorial(record: StudyRecord) -> list[str]:
+    """Two changes at once: what was measured beside what follows from each alone."""
+    found = record.factorial
+    if found is None:
+        return []
+    speed = Column("speed", "", Kind.RATIO, digits=2)
+    auc = Column("auc", "", Kind.NUMBER, signed=True)
+    notes = []
+    if found.speed is not None and found.predicted is not None:
+        notes.append(
+            f"Training speed of {found.both}: measured {speed.format(_interval(found.speed))}, "
+            f"predicted from {found.first} and {found.second} alone "
+            f"{speed.format(_interval(found.predicted))} (the paper: 1.95× and 1.96×)."
+        )
+    if found.auc_interaction is not None:
+        notes.append(
+            f"Interaction in AUC: {found.both} − {found.second} − {found.first} + {record.base} = "
+            f"{auc.format(_interval(found.auc_interaction))}, 95 % t-interval over seeds."
+        )
+    return notes
 
 
 def _detectable(claim: ClaimResult) -> str | None:
@@ -167,6 +220,7 @@ def _notes(record: StudyRecord) -> list[str]:
     notes = []
     if record.partial:
         notes.append("! partial: --limit kept only some of the users")
+    notes.append("± and [ ]: 95 % intervals over seeds, where nothing else is said.")
     notes.append(
         f"ΔAUC against {record.base}: 'seeds' is the paired 95 % t-interval over "
         f"{len(record.seeds)} seeds, 'users' the 95 % bootstrap over test users, seeds held."
@@ -180,5 +234,9 @@ def _notes(record: StudyRecord) -> list[str]:
     if disturbed:
         listed = ", ".join(f"{name} {count}" for name, count in disturbed.items())
         notes.append(f"! rounds over 1.5× their median, kept in the interval: {listed}")
+    if record.settings:
+        common = ", ".join(f"{path}={value}" for path, value in record.settings.items())
+        notes.append(f"Settings of the study, unless the command says otherwise: {common}")
+    notes += [f"left out: {row}: {reason}" for row, reason in record.left_out.items()]
     notes += [f"x {f.row}, seed {f.seed}: {f.error}" for f in record.failures]
     return notes

@@ -10,8 +10,9 @@ from genrank_cli.data.build import dataset_name
 from genrank_cli.data.store import Store
 from genrank_cli.errors import GenrankError
 from genrank_cli.models.presets import preset
-from genrank_cli.studies.study import Study
-from genrank_cli.training.config import ExperimentConfig, layered, nested
+from genrank_cli.studies.study import Need, Study, Variant
+from genrank_cli.training.config import ExperimentConfig, layered_row, nested
+from genrank_cli.training.idle import Idle, refuse_unused
 from genrank_cli.training.run import Cell
 
 
@@ -41,10 +42,11 @@ def plan_rows(
 ) -> list[Row]:
     """Rows of ``study`` on ``dataset``, a store or a card's file: base, variants, references.
 
-    ``settings`` (nested, later ones win) go on top of every row: the same training for all.
-    Settings of ``model`` go to the rows whose model has such a field.
+    ``settings`` (nested, later ones win) go on top of the study's own and on every row: the same
+    training for all. Settings of ``model`` go to the rows whose model has such a field, and what
+    has no effect in a row is left out of it; but some row must use it.
     """
-    common = [{"data": {"dataset": dataset_name(dataset)}}, *settings]
+    common = [{"data": {"dataset": dataset_name(dataset)}}, nested(study.settings), *settings]
     wanted = [
         (variant.name, variant.title, "variant", variant.preset, variant.set)
         for variant in study.select(variants)
@@ -54,6 +56,8 @@ def plan_rows(
         for reference in study.references
     ]
     _check_used([fields for fields in common if "model" in fields], [w[3] for w in wanted], size)
+    planned = [_configured(w[3], size, common, w[4]) for w in wanted]
+    refuse_unused([one for _, left in planned for one in left], [config for config, _ in planned])
     return [
         Row(
             name=name,
@@ -61,15 +65,36 @@ def plan_rows(
             role="variant" if role == "variant" else "reference",
             preset=chosen,
             changes=dict(changes),
-            config=layered(
-                chosen,
-                size,
-                *(_known_to(preset(chosen, size).model_dump(), layer) for layer in common),
-                nested(changes),
-            ),
+            config=config,
         )
-        for name, label, role, chosen, changes in wanted
+        for (name, label, role, chosen, changes), (config, _) in zip(wanted, planned, strict=True)
     ]
+
+
+def unmet(variant: Variant, store: Store) -> str:
+    """What ``variant`` needs and ``store`` does not have, as a reason; empty: nothing."""
+    manifest = store.manifest
+    has: dict[Need, bool] = {
+        "content": manifest.content_width > 0,
+        "windows": manifest.windows is not None,
+        "tasks": sum(task.kind == "binary" for task in manifest.tasks) > 1,
+    }
+    words: dict[Need, str] = {
+        "content": "content vectors",
+        "windows": "window statistics",
+        "tasks": "second binary task",
+    }
+    missing = [words[need] for need in variant.needs if not has[need]]
+    return f"{manifest.name} has no {' and no '.join(missing)}" if missing else ""
+
+
+def _configured(
+    chosen: str, size: str, common: Sequence[Mapping[str, Any]], changes: Mapping[str, Any]
+) -> tuple[ExperimentConfig, list[Idle]]:
+    """The configuration of a row, and what of ``common`` has no effect there."""
+    fields = preset(chosen, size).model_dump()
+    known = [_known_to(fields, layer) for layer in common]
+    return layered_row(chosen, size, known, nested(changes))
 
 
 def _known_to(model: Mapping[str, Any], layer: Mapping[str, Any]) -> dict[str, Any]:

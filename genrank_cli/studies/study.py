@@ -7,7 +7,7 @@ import tomllib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -29,6 +29,7 @@ from genrank_cli.studies.claims import Claim
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+([-+._][a-z0-9]+)*$")]
 Scalar = bool | int | float | str
 Setting = Scalar | list[Scalar]
+Need = Literal["content", "windows", "tasks"]
 
 
 class Variant(Frozen):
@@ -41,12 +42,14 @@ class Variant(Frozen):
         {}, description="dotted path of the experiment's configuration → value"
     )
     default: bool = Field(True, description="run it when no variants are named")
+    needs: tuple[Need, ...] = Field(
+        (), description="what the dataset must have: it is left out where that is missing"
+    )
 
     @field_validator("set", mode="before")
     @classmethod
     def _dotted(cls, value: Any) -> Any:
-        """TOML reads `a.b = 1` as nested tables, `"a.b" = 1` as one key: both mean the path a.b."""
-        return _flatten(value) if isinstance(value, Mapping) else value
+        return _dotted(value)
 
     @property
     def title(self) -> str:
@@ -61,8 +64,24 @@ class Reference(Frozen):
     preset: str
 
 
+class Factorial(Frozen):
+    """Two changes of the base, alone and together: what does one do to the other's effect?
+
+    ``share`` is the part of the second change's saving of time that is left beside the first one
+    (PAPER section 4: a cost ∝ L² leaves a quarter where the length is halved).
+    """
+
+    first: str
+    second: str
+    both: str
+    share: float = Field(0.25, ge=0, le=1)
+
+
 class Study(Frozen):
-    """A question, its base and variants, and the claims to judge."""
+    """A question, its base and variants, and the claims to judge.
+
+    ``settings`` are common to all rows; the user's own win over them, and a variant's over those.
+    """
 
     name: Name
     version: Annotated[int, Field(ge=1)]
@@ -72,6 +91,14 @@ class Study(Frozen):
     variants: Annotated[tuple[Variant, ...], Field(min_length=2)]
     references: tuple[Reference, ...] = ()
     claims: tuple[Claim, ...] = ()
+    settings: dict[str, Setting] = Field({}, description="dotted path → value, for all rows")
+    factorial: Factorial | None = None
+    extra: bool = Field(False, description="left out where all studies are asked for")
+
+    @field_validator("settings", mode="before")
+    @classmethod
+    def _dotted(cls, value: Any) -> Any:
+        return _dotted(value)
 
     @model_validator(mode="after")
     def _names_fit(self) -> Study:
@@ -79,16 +106,26 @@ class Study(Frozen):
         _unique("variants and references", rows)
         _unique("claims", [claim.id for claim in self.claims])
         names = {variant.name: variant for variant in self.variants}
-        if self.base not in names:
-            raise ValueError(_unknown("base", self.base, names))
-        if not names[self.base].default:
-            raise ValueError(f"base {self.base!r} has default = false, but every run needs it")
+        _known("base", self.base, names)
+        if not names[self.base].default or names[self.base].needs:
+            raise ValueError(
+                f"base {self.base!r} has default = false or needs, but every run needs it"
+            )
+        if self.factorial is not None:
+            for field in ("first", "second", "both"):
+                _known(f"factorial.{field}", getattr(self.factorial, field), names)
         for claim in self.claims:
-            if claim.variant not in names:
-                raise ValueError(_unknown(f"variant of claim {claim.id!r}", claim.variant, names))
-            if claim.variant == self.base:
-                raise ValueError(f"claim {claim.id!r} compares the base with itself")
+            self._check_claim(claim, names)
         return self
+
+    def _check_claim(self, claim: Claim, names: Mapping[str, Variant]) -> None:
+        for row in claim.rows(self.base):
+            _known(f"variant of claim {claim.id!r}", row, names)
+        variant, base, *others = claim.rows(self.base) or ("", "-")
+        if variant == base:
+            raise ValueError(f"claim {claim.id!r} compares the base with itself")
+        if others and others[0] == others[1]:
+            raise ValueError(f"claim {claim.id!r}: versus compares {others[0]!r} with itself")
 
     @property
     def hash(self) -> str:
@@ -98,9 +135,10 @@ class Study(Frozen):
             "question": True,
             "variants": {"__all__": {"label"}},
             "references": {"__all__": {"label"}},
-            "claims": {"__all__": {"source", "note"}},
+            "claims": {"__all__": {"source", "note", "paper"}},
+            "extra": True,
         }
-        return canonical_hash(self.model_dump(mode="json", exclude=wording))
+        return canonical_hash(self.model_dump(mode="json", exclude=wording, exclude_defaults=True))
 
     def select(self, names: Sequence[str] | None = None) -> tuple[Variant, ...]:
         """The base, then the variants called `names` (default: those with `default = true`)."""
@@ -165,6 +203,16 @@ def _flatten(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
             raise ValueError(f"{', '.join(sorted(twice))} is set twice")
         flat |= inner
     return flat
+
+
+def _dotted(value: Any) -> Any:
+    """TOML reads `a.b = 1` as nested tables, `"a.b" = 1` as one key: both mean the path a.b."""
+    return _flatten(value) if isinstance(value, Mapping) else value
+
+
+def _known(kind: str, name: str, known: Mapping[str, object]) -> None:
+    if name not in known:
+        raise ValueError(_unknown(kind, name, known))
 
 
 def _unique(what: str, names: Sequence[str]) -> None:

@@ -1,6 +1,6 @@
-"""Was a published claim reproduced? One of four verdicts, from a measured interval.
+"""Was a published claim reproduced? One of four verdicts, from measured intervals.
 
-With e the claimed effect and the measured interval turned so that e > 0 (ratios as logarithms):
+Over the seeds of a study, with e the claimed effect turned so that e > 0 (ratios as logarithms):
 
 | verdict | when |
 |---|---|
@@ -9,23 +9,48 @@ With e the claimed effect and the measured interval turned so that e > 0 (ratios
 | within noise | low ≤ 0 and high ≥ e/2: the run cannot tell "no effect" from "half of the claim" |
 | not testable here | there is no interval |
 
-A claim of equality has a tolerance t instead, and is reproduced when the whole interval lies within
-reported ± t, contradicted when no part of it does, and within noise otherwise.
+A direction without a number is reproduced when low > 0 and contradicted when high < 0. A claim of
+equality has a tolerance t: reproduced when two one-sided tests at 5 % (the 90 % interval) place the
+effect inside reported ± t, contradicted when the 95 % interval lies wholly outside.
+
+Several claims of one study. Each is put as two questions, "is it shown?" and "is it excluded?",
+with a p-value each (`evidence`). Holm's procedure adjusts the p-values of either question over all
+claims of the study that could be tested, and a verdict needs an adjusted p below 0.05: in at most
+5 % of studies anything is called reproduced that is not so, and in at most 5 % anything is called
+contradicted that is so. For a single claim nothing changes. The intervals shown stay at 95 % each,
+so that they can be compared between studies; where the adjustment turns a verdict into "within
+noise", the reason says so. The smallest detectable effect is that of the adjusted level.
+
+Two uncertainties. Verdicts are about seeds: would the same comparison, trained again, come out the
+same on these test users? The interval over resampled users is shown beside it and decides nothing;
+where it does not exclude what the seeds exclude, the reason says that the finding is about these
+users only (`Judgement.sample_only`).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from genrank_cli.errors import GenrankError
+from genrank_cli.metrics.holm import holm
 from genrank_cli.metrics.intervals import Interval, geometric_ratio, paired_t
-from genrank_cli.metrics.power import minimum_detectable
-from genrank_cli.studies.claims import Claim, EffectKind
+from genrank_cli.metrics.power import minimum_detectable, smallest_equivalence_margin
+from genrank_cli.studies.claims import EffectKind
+from genrank_cli.studies.evidence import Evidence, Statement, weigh
+from genrank_cli.studies.reasons import (
+    known,
+    left_open_by_users,
+    measured_text,
+    why_excluded,
+    why_open,
+    why_shown,
+)
 
-COMPATIBLE_SHARE = 0.5  # of the claimed effect
+ALPHA = 0.05
+# An interval that ends exactly at a bound does not exclude it, whatever rounding says.
+_BELOW = ALPHA * (1 - 1e-9)
 
 
 class Verdict(StrEnum):
@@ -51,116 +76,134 @@ _SYMBOLS = {
 
 
 @dataclass(frozen=True, slots=True)
+class Measured:
+    """What was measured of a statement, each as a 95 % interval in the claim's unit.
+
+    `effect` is over seeds or rounds, `users` the same effect over resampled users. `premise` is a
+    second effect over seeds that must have the claimed direction too: "a gain at least twice as
+    large" is about a gain. `missing` is the reason shown without an effect.
+    """
+
+    effect: Interval | None
+    users: Interval | None = None
+    premise: Interval | None = None
+    missing: str = "nothing was measured"
+
+
+@dataclass(frozen=True, slots=True)
 class Judgement:
     """A verdict, why, and what the run could have seen.
 
     `minimum_detectable` is the smallest effect found with 80 % power, with the claim's sign and in
-    its unit (a ratio for ratios); None where nothing was measured.
+    its unit (a ratio for ratios); of equality the smallest tolerance; None where nothing was
+    measured. `p` belongs to the question that decided: "is it excluded?" for a contradicted claim,
+    else "is it shown?"; `p_holm` is its adjusted value. `sample_only` is None without a finding.
     """
 
     verdict: Verdict
     reason: str
     minimum_detectable: float | None
+    p: float | None = None
+    p_holm: float | None = None
+    sample_only: bool | None = None
 
 
-def judge(
-    reported: float,
-    interval: Interval | None,
-    kind: EffectKind,
-    *,
-    tolerance: float | None = None,
-    missing: str = "nothing was measured",
-) -> Judgement:
-    """The verdict on an effect `reported` (variant − base, or variant / base), given its interval.
+def judge_study(claims: Sequence[tuple[Statement, Measured]]) -> list[Judgement]:
+    """The verdicts on all `claims` of one study, adjusted for being several."""
+    found = [
+        weigh(statement, measured.effect, measured.premise)
+        if measured.effect is not None and _untestable(measured) is None
+        else None
+        for statement, measured in claims
+    ]
+    tested = sum(evidence is not None for evidence in found)
+    support = holm([evidence.support if evidence else math.nan for evidence in found])
+    against = holm([evidence.against if evidence else math.nan for evidence in found])
+    return [
+        _judgement(*claim, evidence, Evidence(shown, excluded), tested)
+        for claim, evidence, shown, excluded in zip(
+            claims, found, support.tolist(), against.tolist(), strict=True
+        )
+    ]
 
-    `tolerance` turns the claim into one of equality; `missing` is the reason shown without an
-    interval. Raises `GenrankError` for a claim of no effect without a tolerance.
+
+def contrast(kind: EffectKind, terms: Sequence[tuple[float, Mapping[int, float]]]) -> Interval:
+    """Interval of Σ coefficient · value, or of Π value^coefficient for ratios, paired by key.
+
+    `terms` are (coefficient, value per seed or round); keys that all terms have are used. With the
+    values of a generative model (g), of one with a module (g+), and those of a DLRM (d, d+), "its
+    gain is at least twice as large" is 1·g+ − 1·g − 2·d+ + 2·d > 0. That is exact for paired
+    t-intervals, unlike an interval of the ratio, whose denominator may be 0.
     """
-    if interval is None:
-        return Judgement(Verdict.NOT_TESTABLE, missing, None)
-    if not math.isfinite(interval.high - interval.low):
-        reason = f"{interval.n} paired value(s) give no interval, at least 2 are needed"
-        return Judgement(Verdict.NOT_TESTABLE, reason, None)
-    unit = _Unit(kind)
-    effect, low, high = (unit.inner(value) for value in (reported, interval.low, interval.high))
-    if tolerance is not None:
-        margin = math.log1p(tolerance) if kind == "ratio" else tolerance
-        verdict, why = _judge_equality(low - effect, high - effect, margin)
-    elif effect == 0:
-        raise GenrankError("a claim of no effect needs a tolerance within which it holds")
-    else:
-        low, high = (low, high) if effect > 0 else (-high, -low)
-        verdict, why = _judge_effect(abs(effect), low, high)
-    detectable = unit.outer(math.copysign(minimum_detectable(interval.sd, interval.n), effect))
-    if verdict is Verdict.WITHIN_NOISE:
-        why += f"; the smallest detectable effect is {unit.text(detectable)}"
-    shown = f"{unit.text(interval.mean)} [{unit.text(interval.low)}, {unit.text(interval.high)}]"
-    reason = f"measured {shown}, reported {unit.text(reported)}: {why}"
-    return Judgement(verdict, reason, detectable)
-
-
-def judge_claim(
-    claim: Claim,
-    base: Mapping[int, float] | None,
-    variant: Mapping[int, float] | None,
-) -> Judgement:
-    """The verdict on `claim` from its metric per seed (or per timing round) of both sides.
-
-    Only seeds that both sides have are compared, each with itself; None or an empty mapping = the
-    metric is missing.
-    """
-    absent = [side for side, values in (("base", base), (claim.variant, variant)) if not values]
-    if absent or not base or not variant:
-        missing = f"{claim.metric} was not measured for {' and '.join(absent)}"
-        return judge(claim.reported, None, claim.kind, missing=missing)
-    interval = paired_effect(claim.kind, base, variant)
-    return judge(claim.reported, interval, claim.kind, tolerance=claim.tolerance)
-
-
-def paired_effect(
-    kind: EffectKind, base: Mapping[int, float], variant: Mapping[int, float]
-) -> Interval:
-    """Interval of variant − base, or of variant / base, over the keys that both sides have."""
-    pairs = [(base[key], variant[key]) for key in base if key in variant]
+    first, *others = [values for _, values in terms]
+    keys = [key for key in first if all(key in values for values in others)]
     if kind == "ratio":
-        return geometric_ratio([changed / original for original, changed in pairs])
-    return paired_t([changed - original for original, changed in pairs])
+        return geometric_ratio(
+            [math.prod(values[key] ** factor for factor, values in terms) for key in keys]
+        )
+    return paired_t([math.fsum(factor * values[key] for factor, values in terms) for key in keys])
 
 
-def _judge_effect(size: float, low: float, high: float) -> tuple[Verdict, str]:
-    """`size` > 0; low and high are turned into the claimed direction."""
-    if high < COMPATIBLE_SHARE * size:
-        if low > 0:
-            return Verdict.CONTRADICTED, "the claimed direction, but less than half of the size"
-        if high < 0:
-            return Verdict.CONTRADICTED, "the effect goes the other way"
-        return Verdict.CONTRADICTED, "no effect seen, and half of the claimed size is excluded"
-    if low > 0:
-        larger = ", larger than claimed" if low > size else ""
-        return Verdict.REPRODUCED, f"the claimed direction{larger}, no effect is excluded"
-    return Verdict.WITHIN_NOISE, "neither no effect nor half of the claimed size is excluded"
+def _untestable(measured: Measured) -> str | None:
+    """Why there is nothing to judge; None where there is."""
+    if measured.effect is None:
+        return measured.missing
+    for interval in (measured.effect, measured.premise):
+        if interval is not None and not known(interval):
+            return f"{interval.n} paired value(s) give no interval, at least 2 are needed"
+    return None
 
 
-def _judge_equality(low: float, high: float, margin: float) -> tuple[Verdict, str]:
-    """`low` and `high` bound the deviation from the reported value."""
-    if -margin <= low and high <= margin:
-        return Verdict.REPRODUCED, "equal within the tolerance"
-    if low > margin or high < -margin:
-        return Verdict.CONTRADICTED, "equality within the tolerance is excluded"
-    return Verdict.WITHIN_NOISE, "the interval reaches beyond the tolerance"
+def _judgement(
+    statement: Statement,
+    measured: Measured,
+    alone: Evidence | None,
+    adjusted: Evidence,
+    tested: int,
+) -> Judgement:
+    effect = measured.effect
+    if alone is None or effect is None:
+        return Judgement(Verdict.NOT_TESTABLE, _untestable(measured) or measured.missing, None)
+    verdict, unadjusted = _decide(adjusted), _decide(alone)
+    detectable = _detectable(statement, effect, ALPHA / tested)
+    decided = verdict is not Verdict.WITHIN_NOISE
+    against = verdict is Verdict.CONTRADICTED
+    why = _WHY[verdict](statement, effect)
+    if verdict is not unadjusted:
+        why = f"{unadjusted.value} if judged alone, but not among {tested} claims (Holm)"
+    if not decided:
+        smallest = "tolerance" if statement.tolerance is not None else "effect"
+        why += f"; the smallest detectable {smallest} is {statement.unit.text(detectable)}"
+    open_ = left_open_by_users(statement, measured.users, not against) if decided else None
+    if open_:
+        why += f"; about these test users only: resampling them does not exclude {open_}"
+    return Judgement(
+        verdict,
+        measured_text(statement, effect, measured.users) + why,
+        detectable,
+        p=alone.against if against else alone.support,
+        p_holm=adjusted.against if against else adjusted.support,
+        sample_only=None if open_ is None else bool(open_),
+    )
 
 
-@dataclass(frozen=True, slots=True)
-class _Unit:
-    """Effects are compared as differences; ratios become differences of logarithms."""
+_WHY = {
+    Verdict.REPRODUCED: why_shown,
+    Verdict.CONTRADICTED: why_excluded,
+    Verdict.WITHIN_NOISE: why_open,
+}
 
-    kind: EffectKind
 
-    def inner(self, value: float) -> float:
-        return math.log(value) if self.kind == "ratio" else value
+def _decide(evidence: Evidence) -> Verdict:
+    if evidence.against < _BELOW:
+        return Verdict.CONTRADICTED
+    return Verdict.REPRODUCED if evidence.support < _BELOW else Verdict.WITHIN_NOISE
 
-    def outer(self, value: float) -> float:
-        return math.exp(value) if self.kind == "ratio" else value
 
-    def text(self, value: float) -> str:
-        return f"{value:.3g}×" if self.kind == "ratio" else f"{value:+.2g}"
+def _detectable(statement: Statement, effect: Interval, alpha: float) -> float:
+    """The smallest effect (or tolerance) to be found at level `alpha`, in the claim's unit."""
+    if statement.margin is not None:
+        smallest = smallest_equivalence_margin(effect.sd, effect.n, alpha=alpha)
+    else:
+        smallest = minimum_detectable(effect.sd, effect.n, confidence=1 - alpha)
+    return statement.unit.outer(statement.sign * smallest)

@@ -69,8 +69,8 @@ def one_line(block: Mapping[str, Any]) -> str:
     return (
         f"{device}{block['cpu']}, {_count(block['cores_usable'], 'core')}, "
         f"{block['memory_bytes'] / 2**30:.0f} GiB · {_count(block['threads'], 'thread')} · "
-        f"attention {block['attention']}, layer {block.get('layer', '?')} · torch {block['torch']} · "
-        f"Python {block['python']} · genrank {block['genrank']}{commit}"
+        f"attention {block['attention']}, layer {block.get('layer', '?')} · "
+        f"torch {block['torch']} · Python {block['python']} · genrank {block['genrank']}{commit}"
     )
 
 

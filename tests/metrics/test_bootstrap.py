@@ -10,7 +10,7 @@ from sklearn.metrics import roc_auc_score
 
 from genrank_cli.errors import GenrankError
 from genrank_cli.metrics.arrays import OneClassError
-from genrank_cli.metrics.bootstrap import bootstrap_users, user_multiplicities
+from genrank_cli.metrics.bootstrap import bootstrap_contrast, bootstrap_users, user_multiplicities
 
 Feed = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
@@ -63,6 +63,24 @@ def test_swapping_the_models_mirrors_the_interval() -> None:
     mirrored = (-back.mean, -back.high, -back.low, back.sd)
     assert (forth.mean, forth.low, forth.high, forth.sd) == pytest.approx(mirrored)
     assert forth.low > 0  # b is the better model, and the sign says so
+
+
+def test_a_contrast_of_two_models_is_their_difference() -> None:
+    labels, a, b, user = feed(800, 40)
+    plain = bootstrap_users(labels, a, b, user, seed=3)
+    assert bootstrap_contrast(labels, [(-1, a), (1, b)], user, seed=3) == plain
+    twice = bootstrap_contrast(labels, [(-2, a), (2, [b, b])], user, seed=3)
+    expected = (2 * plain.mean, 2 * plain.low, 2 * plain.high, 2 * plain.sd)
+    assert (twice.mean, twice.low, twice.high, twice.sd) == pytest.approx(expected)
+
+
+def test_a_contrast_of_gains_sees_the_same_users_everywhere() -> None:
+    labels, a, b, user = feed(800, 40)
+    gains = [(1, b), (-1, a), (-1, b), (1, a)]
+    nothing = bootstrap_contrast(labels, gains, user, seed=0)
+    assert (nothing.mean, nothing.low, nothing.high) == pytest.approx((0, 0, 0), abs=1e-12)
+    with pytest.raises(GenrankError, match="term 1 has 3 values"):
+        bootstrap_contrast([0, 1], [(1, [0, 1]), (1, [0, 1, 2])], [0, 1], seed=0)
 
 
 def test_a_model_equals_itself() -> None:

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from genrank_cli.metrics.intervals import geometric_ratio, paired_t
+from genrank_cli.studies.assemble import assemble
 from genrank_cli.studies.cells import Outcome
-from genrank_cli.studies.record import StudyRecord, assemble
+from genrank_cli.studies.record import StudyRecord
 from genrank_cli.studies.speed import Speed
 from tests.factory import make_store
 from tests.studies.cases import claim, outcome, rows, study

@@ -70,9 +70,9 @@ def test_shipped_studies_are_sound(name: str) -> None:
     study = load_study(name)
     assert study.name == name
     for variant in study.variants:
-        layered(variant.preset, "tiny", nested(variant.set))
+        layered(variant.preset, "tiny", nested(study.settings), nested(variant.set))
     for reference in study.references:
-        layered(reference.preset, "tiny")
+        layered(reference.preset, "tiny", nested(study.settings))
 
 
 def test_the_bias_study_judges_only_the_papers_whole_proposal() -> None:
