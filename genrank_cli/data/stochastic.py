@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from genrank_cli.data.batch import Batch
@@ -24,16 +25,38 @@ def kept_events(
 ) -> Tensor:
     """Which history events are kept, bool [n]: all of a sample that has ``most`` at most.
 
-    Of a longer one ``most``: the newest, or any with equal chances.
+    Of a longer one ``most``: the newest, or any with equal chances. But of a packed sample, whose
+    early requests see a part of the history only, one of the events that all candidates with a
+    history see is always kept, so that none of them is trained on as if it had no history; where
+    all candidates see the whole history, that changes nothing.
     """
     count = len(batch.actions)
     rank = np.arange(count, dtype=np.float64) if newest else random.random(count)
     sample = np.repeat(np.arange(batch.samples), batch.history_lengths.cpu().numpy())
+    if not newest:
+        rank[_best_of_all(batch, rank)] = 2.0  # above any
     order = np.lexsort((-rank, sample))
     place = np.empty(count, np.int64)
     place[order] = np.arange(count)
     place -= batch.history_offsets.cpu().numpy()[sample]
     return torch.from_numpy(place < most).to(batch.actions.device)
+
+
+def _best_of_all(batch: Batch, rank: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Of each sample the event of highest rank among those that all its candidates see.
+
+    Candidates without any history do not count; samples of such alone have none.
+    """
+    prefix, start = batch.prefix.cpu().numpy(), batch.history_offsets.cpu().numpy()
+    owner = np.repeat(np.arange(batch.samples), batch.candidate_lengths.cpu().numpy())
+    shared = batch.history_lengths.cpu().numpy().copy()
+    np.minimum.at(shared, owner[prefix > 0], prefix[prefix > 0])
+    samples = np.flatnonzero(shared)
+    shared = shared[samples]
+    row = np.arange(shared.sum()) - np.repeat(shared.cumsum() - shared - start[samples], shared)
+    order = np.lexsort((rank[row], np.repeat(np.arange(len(samples)), shared)))
+    best: NDArray[np.int64] = row[order[shared.cumsum() - 1]]
+    return best
 
 
 def thinned(batch: Batch, keep: Tensor) -> Batch:

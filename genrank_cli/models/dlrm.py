@@ -36,7 +36,8 @@ class Dlrm(nn.Module):
         self.action = ActionEmbedding(schema.actions, width)
         self.attention = TargetAttention(width, config.attention_hidden) if config.recent else None
         size = (3 + interests_of(config.modules)) * width
-        site = Site(schema, width, size, config.hidden, [size, *config.hidden][-1], self._dropout)
+        last = [size, *config.hidden][-1]
+        site = Site(schema, config.features, width, size, config.hidden, last, self._dropout)
         self.extra, self.mlp, self.output = build_modules(config.modules, site, self._mlp(size))
 
     def _dropout(self) -> nn.Module:

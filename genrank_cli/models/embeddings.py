@@ -74,6 +74,16 @@ def id_table(side: SideTable, width: int, rows: int | None = None, hashes: int =
     return zero_table(ids, width) if rows is None else HashedEmbedding(rows, width, hashes)
 
 
+def item_ids(schema: Schema, features: FeatureConfig, width: int) -> nn.Embedding:
+    """A table for the ids of the items, hashed where ``features`` say so."""
+    return id_table(schema.items, width, features.item_hash, features.hashes)
+
+
+def user_ids(schema: Schema, features: FeatureConfig, width: int) -> nn.Embedding:
+    """A table for the ids of the users, hashed where ``features`` say so."""
+    return id_table(schema.users, width, features.user_hash, features.hashes)
+
+
 class FieldEmbedding(nn.Module):
     """One categorical field of a side table: code → fields of that row → mean of embeddings."""
 
@@ -116,7 +126,7 @@ class SideEmbedding(nn.Module):
             {
                 name: FieldEmbedding(codes, table.sizes[name], width)
                 for name, codes in table.fields.items()
-                if (use_statistics if name.startswith(STATISTIC) else use_fields)
+                if (use_statistics if _is_statistic(name) else use_fields)
             }
         )
         self.project = None
@@ -143,13 +153,10 @@ class EventEmbedding(nn.Module):
 
     def __init__(self, schema: Schema, features: FeatureConfig, width: int) -> None:
         super().__init__()
-        hashes = features.hashes
         self.item = SideEmbedding(
             schema.items,
             width,
-            ids=id_table(schema.items, width, features.item_hash, hashes)
-            if features.item_id
-            else None,
+            ids=item_ids(schema, features, width) if features.item_id else None,
             use_fields=features.item_fields,
             use_statistics=features.statistics,
             use_content=features.content,
@@ -157,9 +164,7 @@ class EventEmbedding(nn.Module):
         self.user = SideEmbedding(
             schema.users,
             width,
-            ids=id_table(schema.users, width, features.user_hash, hashes)
-            if features.user_id
-            else None,
+            ids=user_ids(schema, features, width) if features.user_id else None,
             use_fields=features.user_fields,
             use_statistics=features.statistics,
             use_content=False,
@@ -170,9 +175,21 @@ class EventEmbedding(nn.Module):
         self.columns = [i for i, used in enumerate(known) if used]  # of `Events.context`
         self.context = nn.ModuleList(field_table(sizes[i], width) for i in self.columns)
 
+        if features.statistics and not _statistics(schema):
+            raise GenrankError(
+                "model.features.statistics is on, but the dataset has no statistics",
+                "turn it off with --set model.features.statistics=false",
+            )
+
     def forward(self, events: Events) -> Tensor:
-        """Events → [n, d]."""
-        parts = self.item(events.item) + self.user(events.user)
+        """Events → φ [n, d]."""
+        return self.split(events)[0]
+
+    def split(self, events: Events) -> tuple[Tensor, Tensor | None]:
+        """Events → φ and what of it is the items' alone, [n, d] each; no item features: None."""
+        of_item = self.items(events.item)
+        parts = [] if of_item is None else [of_item]
+        parts += self.user(events.user)
         for column, table in zip(self.columns, self.context, strict=True):
             parts.append(table(events.context[:, column]))
         if not parts:
@@ -180,8 +197,12 @@ class EventEmbedding(nn.Module):
                 "every feature of the model is off or absent from the dataset",
                 "turn one on, for instance --set model.features.item_id=true",
             )
-        total: Tensor = functools.reduce(torch.add, parts)
-        return total
+        return functools.reduce(torch.add, parts), of_item
+
+    def items(self, item: Tensor) -> Tensor | None:
+        """What the tables say of items alone, without user and context, [n] → [n, d]."""
+        parts = self.item(item)
+        return functools.reduce(torch.add, parts) if parts else None
 
     def flops(self, load: Load) -> list[Term]:
         """The content's projection, of every event; all else are look-ups and sums."""
@@ -189,6 +210,15 @@ class EventEmbedding(nn.Module):
         if project is None:
             return []
         return [linear(project.weight.numel(), load.events, "(n+m)", frozen=True)]
+
+
+def _statistics(schema: Schema) -> list[str]:
+    """Fields of users and items that are sums over the whole log."""
+    return [name for name in (*schema.users.fields, *schema.items.fields) if _is_statistic(name)]
+
+
+def _is_statistic(field: str) -> bool:
+    return field.startswith(STATISTIC)
 
 
 class ActionEmbedding(nn.Module):

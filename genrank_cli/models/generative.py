@@ -14,7 +14,7 @@ from genrank_cli.models.dropout import Dropout
 from genrank_cli.models.embeddings import ActionEmbedding, AdditiveEmbedding, EventEmbedding
 from genrank_cli.models.head import hidden_head
 from genrank_cli.models.modules.build import build_modules
-from genrank_cli.models.modules.slots import Seen, Site
+from genrank_cli.models.modules.slots import Embedded, Seen, Site
 from genrank_cli.models.organization import ORGANIZATIONS, Layout
 from genrank_cli.models.schema import Schema
 
@@ -45,7 +45,7 @@ class GenerativeRanker(nn.Module):
             positions=places,
             form=config.attention.bias_form,
         )
-        site = Site(schema, width, width, (width,), width, self._dropout)
+        site = Site(schema, config.features, width, width, (width,), width, self._dropout)
         self.extra, self.head, self.output = build_modules(
             config.modules, site, hidden_head(width, self._dropout())
         )
@@ -71,7 +71,10 @@ class GenerativeRanker(nn.Module):
         first token of each; only where that token does not hold the event's own action.
         """
         layout = self.layout(batch)
-        x = self.dropout(self.tokens(batch, layout))
+        known: Embedded | None = Embedded.of(batch, self.event, self.action)
+        x = self.dropout(self.tokens(batch, layout, known))
+        if not self.extra.active:
+            known = None  # nobody reads it again: not to be held through the blocks
         biases = self.layer_biases(layout.position, layout.time)
         for block, bias in zip(self.blocks, biases, strict=True):
             x = block(x, layout, bias)
@@ -79,13 +82,22 @@ class GenerativeRanker(nn.Module):
         if history is not None:
             first = layout.history[history * self.organization.tokens_per_event]
             scored = torch.cat((scored, first))
-        return self.logits(x[scored], batch, history)
+        return self.logits(x[scored], batch, history, known)
 
-    def logits(self, states: Tensor, batch: Batch, history: Tensor | None = None) -> Tensor:
-        """From hidden states [m + h, d] to outputs [m + h, K], with what modules add."""
+    def logits(
+        self,
+        states: Tensor,
+        batch: Batch,
+        history: Tensor | None = None,
+        known: Embedded | None = None,
+    ) -> Tensor:
+        """From hidden states [m + h, d] to outputs [m + h, K], with what modules add.
+
+        ``known``: what is embedded of the batch already.
+        """
         gates: list[Tensor] = []
         if self.extra.active:
-            seen = Seen.of(batch, self.event, self.action, history)
+            seen = Seen.of(batch, self.event, self.action, history, known)
             for interest in self.extra.interests(seen):
                 states = states + interest
             gates = self.extra.gates(seen)
@@ -102,13 +114,13 @@ class GenerativeRanker(nn.Module):
         made = [bias(position, time, rows) for bias in self.biases] or [None]
         return [made[i % len(made)] for i in range(len(self.blocks))]
 
-    def tokens(self, batch: Batch, layout: Layout) -> Tensor:
-        """The model's input [T, d]."""
+    def tokens(self, batch: Batch, layout: Layout, known: Embedded | None = None) -> Tensor:
+        """The model's input [T, d]; ``known``: what is embedded of the batch already."""
         events = batch.history.followed_by(batch.candidates)
-        shown = self.event(events)  # one look-up for history and candidates: half the calls
-        known = len(batch.actions)
+        known = known or Embedded.of(batch, self.event, self.action)
+        past = len(batch.actions)
         values = self.organization.values(
-            shown[:known], self.action(batch.actions), shown[known:], self.masked
+            known.events[:past], known.action, known.events[past:], self.masked
         )
         if self.config.double_candidates:
             values = torch.cat((values, self.masked.unsqueeze(0)))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from genrank_cli.models.config import FeatureConfig
+from genrank_cli.models.config import RatesConfig
 from genrank_cli.models.hashing import Collisions, count_collisions
 from genrank_cli.training.prepare import Prepared
 
@@ -19,12 +19,13 @@ PIECE = 1 << 20  # events looked at together
 
 def id_collisions(prepared: Prepared) -> dict[str, Collisions]:
     """``item`` and ``user``, where the model hashes their ids."""
-    features = getattr(prepared.config.model, "features", None)
-    if not isinstance(features, FeatureConfig):
+    model = prepared.config.model
+    if isinstance(model, RatesConfig):
         return {}
+    features, gates = model.features, model.modules.ppnet is not None  # these read ids as well
     tables = {
-        "item": (features.item_id, features.item_hash, prepared.schema.items),
-        "user": (features.user_id, features.user_hash, prepared.schema.users),
+        "item": (features.item_id or gates, features.item_hash, prepared.schema.items),
+        "user": (features.user_id or gates, features.user_hash, prepared.schema.users),
     }
     return {
         name: count_collisions(rows, features.hashes, _met(prepared, name, len(side.ids)))

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import copy
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, NonNegativeFloat, ValidationError, model_validator
+from pydantic import Field, NonNegativeFloat, ValidationError, field_validator, model_validator
 
 from genrank_cli.data.declare import Frozen
 from genrank_cli.data.samples import SampleConfig
-from genrank_cli.errors import GenrankError
+from genrank_cli.errors import GenrankError, one_of
 from genrank_cli.models.config import ModelConfig
 from genrank_cli.models.presets import preset
+from genrank_cli.training.explain import explain
+from genrank_cli.training.idle import Idle, idle_settings
 from genrank_cli.training.refusals import refusal
 
 
@@ -26,6 +28,11 @@ class DataConfig(Frozen):
     tasks: tuple[str, ...] = Field((), description="main task first; none = all binary tasks")
     limit: int | None = Field(None, ge=1, description="use only this many users: a partial result")
     samples: SampleConfig = SampleConfig()
+
+    @field_validator("tasks", mode="before")
+    @classmethod
+    def _names_with_commas(cls, given: Any) -> Any:
+        return [name.strip() for name in given.split(",")] if isinstance(given, str) else given
 
 
 class TrainingConfig(Frozen):
@@ -63,20 +70,45 @@ class ExperimentConfig(Frozen):
 
     @model_validator(mode="after")
     def _not_refused(self) -> ExperimentConfig:
-        reason = refusal(self.data.samples, self.model)
+        reason = refusal(self.data.samples, self.model, training=False)
         if reason is not None:
             raise ValueError(reason)
+        for task in self.training.task_weights if self.data.tasks else ():
+            one_of("task in training.task_weights", task, self.data.tasks)
         return self
 
 
 def layered(model: str, size: str, *layers: Mapping[str, Any]) -> ExperimentConfig:
     """The preset ``model`` at ``size``, with nested settings laid over it one after the other."""
-    return _merged({"model": preset(model, size).model_dump()}, layers)
+    return validate(_laid({"model": preset(model, size).model_dump()}, layers))
 
 
-def overlaid(config: ExperimentConfig, *layers: Mapping[str, Any]) -> ExperimentConfig:
-    """``config`` with nested settings laid over it."""
-    return _merged(config.model_dump(), layers)
+def layered_row(
+    model: str, size: str, common: Sequence[Mapping[str, Any]], own: Mapping[str, Any]
+) -> tuple[ExperimentConfig, list[Idle]]:
+    """As `layered`, for one of several rows that share the settings ``common``.
+
+    What of ``common`` has no effect in this row is left out of it, and returned.
+    """
+    start = {"model": preset(model, size).model_dump()}
+    idle = idle_settings(_parsed(_laid(copy.deepcopy(start), (*common, own))))
+    left_out = [one for one in idle if any(_names(layer, one.path) for layer in common)]
+    for one in left_out:
+        common = [_without(layer, one.path.split(".")) for layer in common]
+    return validate(_laid(start, (*common, own))), left_out
+
+
+def overlaid(
+    config: ExperimentConfig, *layers: Mapping[str, Any], training: bool = True
+) -> ExperimentConfig:
+    """``config`` with nested settings laid over it, each of which must have an effect.
+
+    ``training`` false: for scoring a model that is trained already, so that what concerns training
+    alone is not refused.
+    """
+    made = _parsed(_laid(config.model_dump(), layers), training=training)
+    _refuse_idle(made, layers)
+    return made
 
 
 def nested(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -103,32 +135,46 @@ def read_settings(file: Path) -> dict[str, Any]:
         raise GenrankError(f"--config {file}: not TOML: {error}") from None
 
 
-def validate(tree: Mapping[str, Any]) -> ExperimentConfig:
-    """The configuration of a nested mapping; errors name the path, the value and the reason."""
+def validate(tree: Mapping[str, Any], *, training: bool = True) -> ExperimentConfig:
+    """The configuration of a nested mapping; errors name the path, the value and the reason.
+
+    ``training`` false: of a model that is trained already.
+    """
+    config = _parsed(tree, training=training)
+    if training:
+        _refuse_idle(config, (tree,))
+    return config
+
+
+def _parsed(tree: Mapping[str, Any], *, training: bool = True) -> ExperimentConfig:
     try:
-        return ExperimentConfig.model_validate(tree)
+        config = ExperimentConfig.model_validate(tree)
     except ValidationError as error:
-        lines = [_explain(item) for item in error.errors()]
-        hint = "genrank train --show-config prints every field with its value"
-        raise GenrankError("configuration: " + "; ".join(lines), hint) from None
+        raise _wrong(*(explain(item, ExperimentConfig) for item in error.errors())) from None
+    reason = refusal(config.data.samples, config.model, training=training)
+    if reason is not None:
+        raise _wrong(reason)
+    return config
 
 
-def _explain(item: Mapping[str, Any]) -> str:
-    # pydantic puts the discriminator's value into the path as if it were a key.
-    kinds = {"generative", "dlrm", "rates"}
-    path = ".".join(str(part) for part in item["loc"] if part not in kinds)
-    if item["type"] == "extra_forbidden":
-        return f"{path} does not exist" + (" for this model" if path.startswith("model.") else "")
-    message = item["msg"].removeprefix("Value error, ")
-    if isinstance(item["input"], Mapping):  # the whole section is at fault, not one value
-        return f"{path}: {message}" if path else message
-    return f"{path} = {item['input']!r}: {message}" if path else message
+def _refuse_idle(config: ExperimentConfig, layers: Iterable[Mapping[str, Any]]) -> None:
+    """Raise `GenrankError` where a setting that ``layers`` name has no effect."""
+    named = [*layers]
+    idle = [one for one in idle_settings(config) if any(_names(layer, one.path) for layer in named)]
+    if idle:
+        raise _wrong(*(one.sentence(config) for one in idle))
 
 
-def _merged(tree: dict[str, Any], layers: Iterable[Mapping[str, Any]]) -> ExperimentConfig:
+def _wrong(*lines: str) -> GenrankError:
+    hint = "genrank train --show-config prints every field with its value"
+    return GenrankError("configuration: " + "; ".join(lines), hint)
+
+
+def _laid(tree: dict[str, Any], layers: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """``tree``, with ``layers`` merged into it."""
     for layer in layers:
         _merge(tree, layer)
-    return validate(tree)
+    return tree
 
 
 def _merge(tree: dict[str, Any], other: Mapping[str, Any]) -> None:
@@ -137,3 +183,23 @@ def _merge(tree: dict[str, Any], other: Mapping[str, Any]) -> None:
             _merge(tree[key], value)
         else:
             tree[key] = copy.deepcopy(value)
+
+
+def _names(layer: Mapping[str, Any], path: str) -> bool:
+    """Whether ``layer`` has a value at a dotted path."""
+    node: Any = layer
+    for key in path.split("."):
+        if not isinstance(node, Mapping) or key not in node:
+            return False
+        node = node[key]
+    return True
+
+
+def _without(layer: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any]:
+    """``layer`` but for what stands at the path ``keys``."""
+    first, *rest = keys
+    if first not in layer or (rest and not isinstance(layer[first], Mapping)):
+        return dict(layer)
+    if not rest:
+        return {key: value for key, value in layer.items() if key != first}
+    return {**layer, first: _without(layer[first], rest)}

@@ -50,7 +50,7 @@ def evaluate_run(
         raise unknown_name("part of the data", part, EVALUATED)
     target = resolve_device(device)
     trained, described, weights = load_run(folder)
-    config = overlaid(trained, *settings)
+    config = overlaid(trained, *settings, training=False)
     _check_same_model(config, trained)
     store = ensure_store(config.data.dataset)
     if store.manifest.data_hash != described["data_hash"]:

@@ -23,8 +23,10 @@ from genrank_cli.training.prepare import Prepared
 Weights = dict[str, Tensor]
 Epoch = dict[str, float]
 
-#: Seconds between checkpoints inside an epoch; there is always one at its end.
+#: Seconds between checkpoints inside an epoch; there is always one at its end. Where writing one
+#: takes longer than `LONG_SAVING`, a twentieth of that, they are as much further apart.
 CHECKPOINT_SECONDS = 30.0
+LONG_SAVING = 1.5
 
 
 @dataclass
@@ -78,6 +80,8 @@ class Trainer:
         )
         self.progress = Progress()
         self.weights: Weights = {}
+        self._saved_at = time.monotonic()
+        self._saving_s = 0.0
 
     def fit(
         self,
@@ -89,7 +93,7 @@ class Trainer:
         ``observe`` is called after each step and each epoch, ``save`` with each checkpoint.
         """
         progress = self.progress
-        saved_at = time.monotonic()
+        self._saved_at = time.monotonic()
         while progress.epoch < self.config.epochs and not progress.stopped:
             batches = self.prepared.train.epoch(self.seed, progress.epoch, progress.step)
             while True:
@@ -102,15 +106,24 @@ class Trainer:
                 progress.train_s += time.perf_counter() - begun
                 progress.step += 1
                 observe(self)
-                if time.monotonic() - saved_at > CHECKPOINT_SECONDS:
-                    save(self.state())
-                    saved_at = time.monotonic()
+                if self._is_due():
+                    self._save(save)
             self._end_epoch()
             observe(self)
-            save(self.state())
-            saved_at = time.monotonic()
+            self._save(save)
         if self.weights:
             self.model.load_state_dict(self.weights)
+
+    def _is_due(self) -> bool:
+        """Whether it is time for a checkpoint."""
+        seldom = max(1.0, self._saving_s / LONG_SAVING)
+        return time.monotonic() - self._saved_at > CHECKPOINT_SECONDS * seldom
+
+    def _save(self, save: Callable[[dict[str, Any]], None]) -> None:
+        begun = time.monotonic()
+        save(self.state())
+        self._saved_at = time.monotonic()
+        self._saving_s = self._saved_at - begun
 
     def train_step(self, batch: Batch) -> float:
         """One step of optimisation on ``batch`` (on the device); its loss."""
@@ -161,11 +174,13 @@ class Trainer:
         progress.loss_sum = 0.0
 
     def state(self) -> dict[str, Any]:
-        """All that decides what comes next."""
+        """All that decides what comes next; ``best`` is None where it is ``model`` itself."""
+        best_is_last = self.progress.best_epoch == self.progress.epoch - 1
+        no_step_since = best_is_last and not self.progress.step and bool(self.weights)
         return {
             "progress": asdict(self.progress),
             "model": self.model.state_dict(),
-            "best": self.weights,
+            "best": None if no_step_since else self.weights,
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
             "schedules": [schedule.state_dict() for schedule in self.schedules],
             "random": torch.get_rng_state(),
@@ -176,7 +191,7 @@ class Trainer:
         """Continue where `state` was taken."""
         self.progress = Progress(**state["progress"])
         self.model.load_state_dict(state["model"])
-        self.weights = state["best"]
+        self.weights = _copy(self.model) if state["best"] is None else state["best"]
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
         for schedule, saved in zip(self.schedules, state["schedules"], strict=True):

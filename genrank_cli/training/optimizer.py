@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from typing import Any
 
@@ -12,6 +13,8 @@ from torch.optim.lr_scheduler import LambdaLR
 from genrank_cli.attention import BiasModule
 from genrank_cli.training.config import TrainingConfig
 from genrank_cli.training.rowwise import RowwiseAdagrad
+
+log = logging.getLogger(__name__)
 
 Optimizers = list[torch.optim.Optimizer]
 
@@ -44,10 +47,21 @@ def make_optimizers(model: nn.Module, config: TrainingConfig) -> Optimizers:
     optimizers: Optimizers = [
         torch.optim.AdamW([group for group in dense if group["params"]], betas=betas, fused=True)
     ]
+    _warn_of_idle(config, bool(groups["sparse"]))
     if groups["sparse"]:
         sparse = {"lr": config.sparse_learning_rate, "weight_decay": config.sparse_decay}
         optimizers.append(RowwiseAdagrad(groups["sparse"], **sparse))
     return optimizers
+
+
+def _warn_of_idle(config: TrainingConfig, sparse: bool) -> None:
+    """Say which settings have no effect: the sizes of tables are known only now."""
+    fields = TrainingConfig.model_fields
+    for name in () if sparse else ("sparse_learning_rate", "sparse_decay"):
+        if getattr(config, name) != fields[name].default:
+            log.warning(
+                "training.%s has no effect: no table has sparse gradients, all are small", name
+            )
 
 
 def _group(module: nn.Module, parameter: nn.Parameter) -> str:

@@ -1,25 +1,34 @@
-"""Combinations of settings that are refused: most would leak labels, and no metric would tell.
+"""Settings that are refused: some would leak labels, others contradict each other or do nothing.
 
 A *sample* is a history and the candidates after it. In ``packed`` samples the history of a late
-candidate holds, with their labels, the events that are the earlier candidates.
+candidate holds, with their labels, the events that are the earlier candidates: no metric would tell
+of a leak. What does nothing is in `genrank_cli.training.idle`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
+from genrank_cli.data.buckets import STATISTIC
 from genrank_cli.data.samples import SampleConfig
 from genrank_cli.models.config import DlrmConfig, GenerativeConfig, RatesConfig
+
+AnyModel = GenerativeConfig | DlrmConfig | RatesConfig
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """``when`` these settings of samples and model are refused, why, and what to do instead."""
+    """``when`` these settings of samples and model are refused, why, and what to do instead.
 
-    when: Callable[[SampleConfig, GenerativeConfig], bool]
+    ``training``: only training is at fault, so that a model trained otherwise may be scored so.
+    """
+
+    when: Callable[[SampleConfig, Any], bool]
     reason: str
     remedy: str
+    training: bool = False
 
 
 def _packed(samples: SampleConfig) -> bool:
@@ -30,8 +39,45 @@ def _context_sees_history(model: GenerativeConfig) -> bool:
     return model.context_tokens and model.attention.context == "history"
 
 
+def _hard_search(model: GenerativeConfig | DlrmConfig) -> Any:
+    """The settings of SIM where it compares a field of the items, else None."""
+    search: Any = model.modules.sim
+    return search if search is not None and search.kind == "hard" else None
+
+
+def _of_statistics(model: GenerativeConfig | DlrmConfig) -> bool:
+    search = _hard_search(model)
+    return bool(search and search.field and search.field.startswith(STATISTIC))
+
+
 GROUPED = "use data.samples.organization=grouped"
 
+#: Of every model that is trained.
+MODULE_REFUSALS = (
+    Refusal(
+        lambda samples, model: model.modules.sim is not None and not samples.long_history,
+        "model.modules.sim is on, but the samples keep no long history to search",
+        "say how long it is, for instance data.samples.long_history=1000",
+    ),
+    Refusal(
+        lambda _, model: (
+            bool(_hard_search(model))
+            and not _of_statistics(model)
+            and not model.features.item_fields
+        ),
+        "model.modules.sim.kind=hard compares a field of the items, and "
+        "model.features.item_fields=false keeps the fields from the model",
+        "use model.modules.sim.kind=soft, or model.features.item_fields=true",
+    ),
+    Refusal(
+        lambda _, model: _of_statistics(model) and not model.features.statistics,
+        "model.modules.sim.field names a statistic over the whole log, and "
+        "model.features.statistics=false keeps these from the model",
+        "name another field, or use model.features.statistics=true",
+    ),
+)
+
+#: Of the generative models.
 REFUSALS = (
     Refusal(
         lambda samples, model: _packed(samples) and model.attention.history == "full",
@@ -62,6 +108,7 @@ REFUSALS = (
         "model.history_loss is about histories that overlap from sample to sample, and packed "
         "samples already train on each event of a history once, as a candidate",
         GROUPED,
+        training=True,
     ),
     Refusal(
         lambda samples, model: (
@@ -72,6 +119,7 @@ REFUSALS = (
         "model.stochastic_choice=newest keeps the end of a sample's history, which the first "
         "requests of a packed sample may not see: they would be trained without any history",
         f"use model.stochastic_choice=uniform, or {GROUPED.removeprefix('use ')}",
+        training=True,
     ),
     Refusal(
         lambda _, model: model.attention.context == "history" and not model.context_tokens,
@@ -93,20 +141,15 @@ REFUSALS = (
 )
 
 
-def refusal(
-    samples: SampleConfig, model: GenerativeConfig | DlrmConfig | RatesConfig
-) -> str | None:
-    """Why these settings are refused, and the remedy; None where they are not."""
+def refusal(samples: SampleConfig, model: AnyModel, *, training: bool = True) -> str | None:
+    """Why these settings are refused, and the remedy; None where they are not.
+
+    ``training`` false: for scoring a model that was trained with other samples.
+    """
     if isinstance(model, RatesConfig):
         return None
-    if model.modules.sim is not None and not samples.long_history:
-        return (
-            "model.modules.sim is on, but the samples keep no long history to search; "
-            "say how long it is, for instance data.samples.long_history=1000"
-        )
-    if isinstance(model, DlrmConfig):
-        return None
-    for one in REFUSALS:
-        if one.when(samples, model):
+    own = REFUSALS if isinstance(model, GenerativeConfig) else ()
+    for one in (*MODULE_REFUSALS, *own):
+        if one.when(samples, model) and (training or not one.training):
             return f"{one.reason}; {one.remedy}"
     return None

@@ -230,7 +230,7 @@ def load_run(folder: Path) -> tuple[ExperimentConfig, Record, dict[str, torch.Te
         ) from None
     except Exception as error:
         raise data_error(f"{folder} cannot be read: {error}", "train it again") from error
-    return validate(tree), described, weights
+    return validate(tree, training=False), described, weights
 
 
 def read_predictions(record: Record) -> pl.DataFrame:

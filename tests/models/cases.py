@@ -71,9 +71,11 @@ def model_config(name: str, **model: Any) -> ModelConfig:
             settings["embeddings"] = {"position": True, "request": True, "gap": True}
         settings |= {"blocks": 2, "heads": 2, "attention": attention}
     # Grouped for models that leak when packed, and a long history for those that search one.
-    samples = {"data": {"samples": {"organization": "grouped", "long_history": 1}}}
+    samples: dict[str, Any] = {"organization": "grouped"}
+    if "sim" in model.get("modules", {}):
+        samples["long_history"] = 1
     layers = ({"model": layer} for layer in (settings, further, model))
-    return layered(preset, "tiny", samples, *layers).model
+    return layered(preset, "tiny", {"data": {"samples": samples}}, *layers).model
 
 
 def make_schema(store: MemoryStore, longest_history: int = 40) -> Schema:

@@ -30,8 +30,9 @@ EXAMPLE = Lengths(3, 2)
 
 
 def model_of(name: str, size: str = "tiny", **model: Any) -> ModelConfig:
-    grouped = {"samples": {"organization": "grouped", "long_history": 1}}
-    return layered(name, size, {"data": grouped, "model": model}).model
+    samples: dict[str, Any] = {"organization": "grouped"}
+    samples |= {"long_history": 1} if "sim" in model.get("modules", {}) else {}
+    return layered(name, size, {"data": {"samples": samples}, "model": model}).model
 
 
 def dense(terms: list[Any]) -> tuple[int, int]:

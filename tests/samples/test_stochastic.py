@@ -46,14 +46,32 @@ def test_short_histories_stay_and_long_ones_become_as_long_as_stated(
     assert int(batch.history_lengths.max()) > 15
 
 
-def test_uniform_means_every_event_alike() -> None:
-    batch = batch_of("packed")
+@pytest.mark.parametrize("organization", ["grouped", "pointwise"])
+def test_uniform_means_every_event_alike(organization: str) -> None:
+    batch = batch_of(organization)
     longest = int(batch.history_lengths.argmax())
     first, last = batch.history_offsets[longest : longest + 2].tolist()
     random = np.random.default_rng(0)
     kept = torch.stack([kept_events(batch, 8, random)[first:last] for _ in range(2000)])
     share = 8 / (last - first)
     assert kept.double().mean(dim=0).numpy() == pytest.approx(share, abs=0.05)
+
+
+def test_no_candidate_of_a_packed_sample_loses_its_whole_history() -> None:
+    """Nor does any lose more than the draw says, and events beyond what all see stay alike."""
+    batch = batch_of("packed")
+    random = np.random.default_rng(0)
+    kept = torch.stack([kept_events(batch, 4, random) for _ in range(1500)])
+    assert all(torch.equal(thinned(batch, k).prefix > 0, batch.prefix > 0) for k in kept[:200])
+    first, last = batch.history_offsets[:2].tolist()
+    own = batch.prefix[: batch.candidate_offsets[1]]
+    shared = int(own[own > 0].min())
+    assert 0 < shared < (last - first) // 2
+    share = kept[:, first:last].double().mean(dim=0).numpy()
+    assert share[:shared] == pytest.approx(share[:shared].mean(), abs=0.05)
+    assert share[shared:] == pytest.approx(share[shared:].mean(), abs=0.05)
+    assert share[:shared].mean() > share[shared:].mean()
+    assert share.sum() == pytest.approx(4)
 
 
 def test_the_draw_follows_the_seed() -> None:

@@ -41,19 +41,15 @@ def test_pieces_change_no_count(monkeypatch: pytest.MonkeyPatch) -> None:
     assert collision_record(ready) == whole
 
 
-@pytest.mark.parametrize(
-    ("model", "features"),
-    [
-        ("genrank", {}),
-        ("genrank", {"user_hash": 3}),
-        ("genrank", {"item_id": False, "item_hash": 9}),
-    ],
-    ids=str,
-)
-def test_nothing_is_counted_where_nothing_is_hashed(
-    model: str, features: dict[str, int | bool]
-) -> None:
-    assert collision_record(prepared(hashed(model, **features))) == {}
+def test_nothing_is_counted_where_nothing_is_hashed() -> None:
+    assert collision_record(prepared(hashed())) == {}
+    assert collision_record(prepared(small_config("rates"))) == {}
+
+
+def test_ids_of_gates_are_counted() -> None:
+    layers = {"features": {"item_id": False, "item_hash": 9}, "modules": {"ppnet": True}}
+    config = overlaid(small_config(), {"model": layers})
+    assert collision_record(prepared(config))["item"]["shared_ids"] > 0
 
 
 def test_a_run_records_and_says_them(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

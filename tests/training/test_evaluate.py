@@ -70,7 +70,8 @@ def test_packed_and_request_by_request_give_the_same_auc(records: dict[str, Reco
     folder = Path(records["dlrm"]["folder"])
     results = []
     for organization in ("packed", "grouped", "pointwise"):
-        samples = {"organization": organization, "history": 10_000, "window": 10_000}
+        samples = {"organization": organization, "history": 10_000}
+        samples |= {"window": 10_000} if organization == "packed" else {}
         found, _ = evaluate_run(folder, settings=[{"data": {"samples": samples}}], device="cpu")
         results.append(found["metrics"]["click"]["auc"])
     assert results[1:] == pytest.approx(results[:1] * 2, abs=1e-6)
@@ -80,8 +81,11 @@ def test_a_generative_model_keeps_its_fixed_n(records: dict[str, Record]) -> Non
     """Samples that hold nothing but what is seen anyway: the scores are those of the training's."""
     folder = Path(records["genrank"]["folder"])
     tables = []
-    for organization, history, window in (("packed", 8, 1), ("grouped", 8, 1), ("grouped", 9, 1)):
-        samples = {"organization": organization, "history": history, "window": window}
+    for samples in (
+        {"organization": "packed", "history": 8, "window": 1},
+        {"organization": "grouped", "history": 8},
+        {"organization": "grouped", "history": 9},
+    ):
         found, table = evaluate_run(folder, settings=[{"data": {"samples": samples}}], device="cpu")
         assert found["events"] == records["genrank"]["test"]["click"]["events"]
         tables.append(table["score.click"].to_numpy())

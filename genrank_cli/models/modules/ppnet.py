@@ -6,7 +6,8 @@ Chang et al. 2023, PEPNet (arXiv 2302.01115), without its EPNet. For each hidden
     H ← δ ⊙ H
 
 No gradient reaches the shared embedding φ through a gate, as published; the id embeddings are the
-gates' own and learn from nothing else. A gate starts at 1: W' and b' are zero ([?] in the paper).
+gates' own and learn from nothing else; they are hashed where those of the model would be. A gate
+starts at 1: W' and b' are zero ([?] in the paper).
 
 Legend: t targets, d width, e width of an id, h units of a hidden layer.
 """
@@ -22,7 +23,7 @@ from torch.nn import functional as F
 
 from genrank_cli.data.declare import Frozen
 from genrank_cli.errors import GenrankError
-from genrank_cli.models.embeddings import zero_table
+from genrank_cli.models.embeddings import item_ids, user_ids
 from genrank_cli.models.modules.slots import Seen, Site, Slot
 
 #: γ of the paper: a gate lies between 0 and γ.
@@ -63,8 +64,8 @@ class Ppnet(nn.Module):
                 "model.modules.ppnet has no hidden layer to scale",
                 "give the DLRM one, for instance --set model.hidden=[64]",
             )
-        self.user = zero_table(len(site.schema.users.ids), settings.ids)
-        self.item = zero_table(len(site.schema.items.ids), settings.ids)
+        self.user = user_ids(site.schema, site.features, settings.ids)
+        self.item = item_ids(site.schema, site.features, settings.ids)
         size = 2 * settings.ids + site.width
         self.gates = nn.ModuleList(GateUnit(size, settings.hidden, h) for h in site.units)
 

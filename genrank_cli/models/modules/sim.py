@@ -131,7 +131,7 @@ class Sim(nn.Module):
         used, local = torch.unique(rows, return_inverse=True)  # only what was found is embedded
         event = seen.items(long.item[used]) + seen.action(long.actions[used])  # [r, d]
         bucket = gap_bucket(gap.float())
-        interest: Tensor = self.exact(seen.items(seen.events.item), event, local, bucket, valid)
+        interest: Tensor = self.exact(seen.target_items, event, local, bucket, valid)
         return interest
 
     def flops(self, load: Load) -> list[Term]:
