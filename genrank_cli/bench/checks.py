@@ -51,7 +51,7 @@ class Bar:
     text: str
     side: Side
     bound: float
-    unit: Literal["×", "%"] = "×"
+    unit: Literal["×", "%", ""] = "×"
 
 
 def judge_bar(bar: Bar, measured: Interval | None) -> Verdict:

@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, ConfigDict, ValidationError
+from pydantic import BeforeValidator, ConfigDict, Field, ValidationError
 
 from genrank_cli.bench.checks import Verdict
 from genrank_cli.data.declare import Frozen
@@ -41,7 +41,8 @@ class Row(_Part):
     with. ``rounds_s``: seconds of each timed part, round by round, each the mean of ``repeats``
     runs. ``flops``, ``hardware_flops``: of one run, by part. ``time_s``: median and interval by
     part, and of all parts (``total``). ``ratio``: its time over its base's. ``share``: its model
-    FLOP/s over those of the matrix product of its dtype.
+    FLOP/s over those of the matrix product of its dtype. ``figures``: other numbers of the row, the
+    unit in their names.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Row(_Part):
     ratio: dict[str, Interval]
     share: dict[str, Interval]
     outliers: int
+    figures: dict[str, float] = Field(default_factory=dict)
 
     def total_s(self) -> list[float]:
         """Seconds of all parts together, round by round."""

@@ -142,18 +142,19 @@ def measure(
     """Warm every subject up, then time all of them in rounds.
 
     ``pairs``: (subject, base) whose ratios shall become precise. A subject that raises while it
-    warms up is left out, with the reason; one that raises later ends the measurement.
+    warms up, or in any round, is left out with the reason; the others go on.
     ``on_round`` hears how many rounds are done and how wide (±, a share) the widest interval is.
     """
     timings = Timings()
     running = [subject for subject in subjects if _warm(subject, clock, timings, on_warm)]
-    names = {subject.name for subject in running}
-    pairs = [pair for pair in pairs if names.issuperset(pair)]
+    pairs = _of_running(pairs, running)
     begun = now()
     with _without_garbage_collection():
         while running and not _enough(timings, plan, pairs, now() - begun):
-            for subject in order(running, timings.rounds):
-                _sample(subject, clock, timings)
+            ran = [one for one in order(running, timings.rounds) if _ran(one, clock, timings)]
+            if len(ran) < len(running):
+                running = [subject for subject in running if subject in ran]
+                pairs = _of_running(pairs, running)
             gc.collect()
             on_round(timings.rounds, widest(timings, pairs))
     timings.wall_s = now() - begun
@@ -205,6 +206,25 @@ def _reason(error: Exception) -> str:
     if isinstance(error, GenrankError):
         return text
     return f"{type(error).__name__}: {text[:200]}" if text else type(error).__name__
+
+
+def _of_running(
+    pairs: Sequence[tuple[str, str]], running: Sequence[Subject]
+) -> list[tuple[str, str]]:
+    names = {subject.name for subject in running}
+    return [pair for pair in pairs if names.issuperset(pair)]
+
+
+def _ran(subject: Subject, clock: Clock, timings: Timings) -> bool:
+    """Take a sample; where it raises, forget the subject: rounds must fit the others'."""
+    try:
+        _sample(subject, clock, timings)
+    except Exception as error:  # such as memory that another process took meanwhile
+        log.debug("%s cannot run any longer", subject.name, exc_info=True)
+        timings.left_out[subject.name] = f"in round {timings.rounds + 1}: {_reason(error)}"
+        del timings.rounds_s[subject.name]
+        return False
+    return True
 
 
 def _sample(subject: Subject, clock: Clock, timings: Timings) -> None:

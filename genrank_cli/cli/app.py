@@ -16,6 +16,7 @@ COMMANDS = (
     "ablate",
     "report",
     "bench",
+    "check",
     "calibrate",
     "train",
     "evaluate",

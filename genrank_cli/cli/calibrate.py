@@ -12,6 +12,7 @@ from genrank_cli.cli import options as opt
 from genrank_cli.cli.bench.arguments import Seconds, parse_seconds
 from genrank_cli.cli.output import Format, check_output, emit, say, wants_json
 from genrank_cli.cli.progress import progress
+from genrank_cli.errors import GenrankError
 
 app = new_app()
 
@@ -55,6 +56,8 @@ def calibrate(
     """
     check_output(output)
     wanted = wants_json(format, output, json)
+    if out is not None and out.exists() and not out.is_dir():
+        raise GenrankError(f"--out {out} is a file", "name a folder")
     import time
 
     from genrank_cli.studies.calibration import TUNING_STEPS, Plan

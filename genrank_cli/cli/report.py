@@ -17,6 +17,9 @@ app = new_app()
 
 RESULTS = Path("results")
 
+#: Characters of the longest comment that GitHub takes.
+COMMENT = 65_536
+
 EXAMPLES = """\b
 Examples:
   genrank report
@@ -33,7 +36,7 @@ def report(
         typer.Argument(
             metavar="[RUNS]...",
             help="Records of genrank ablate and genrank bench, or folders of them "
-            "(default: results).",
+            "(default: results, and results/runs where that holds none).",
             show_default=False,
         ),
     ] = None,
@@ -56,7 +59,7 @@ def report(
         check_output(file, option)
     from genrank_cli.report.page_load import load_records
 
-    records = load_records(runs or [RESULTS])
+    records = load_records(runs or [_default()])
     for file in records.skipped:
         say(f"{file} is no record: left out")
     if html is None and md is None and csv is None:
@@ -66,6 +69,12 @@ def report(
     texts = [(file, _text(kind, records)) for kind, file in _asked(html, md, csv)]
     for file, text in texts:
         _write(file, text)
+
+
+def _default() -> Path:
+    """Where records are kept; where there are none yet, where ``genrank ablate`` put its own."""
+    ours = RESULTS / "runs"
+    return ours if ours.is_dir() and not any(RESULTS.glob("*.json")) else RESULTS
 
 
 def _asked(html: Path | None, md: Path | None, csv: Path | None) -> list[tuple[str, Path]]:
@@ -95,6 +104,8 @@ def _write(file: Path, text: str) -> None:
         return
     write_text(file, text)
     say(f"wrote {file}")
+    if file.suffix == ".md" and len(text) > COMMENT:
+        say(f"{file} has {len(text):,} characters; a comment on GitHub holds {COMMENT:,}")
 
 
 def _summarize(records: Records) -> None:

@@ -56,7 +56,7 @@ def made_up_schema(longest_history: int) -> Schema:
 
 
 def _side(rows: int, content: np.ndarray | None) -> SideTable:
-    codes = np.arange(rows, dtype=np.int64) % FIELD
+    codes = 1 + np.arange(rows, dtype=np.int64) % (FIELD - 1)  # 0 is a missing value
     return SideTable(pl.int_range(rows, eager=True), {"field": codes}, {"field": FIELD}, content)
 
 

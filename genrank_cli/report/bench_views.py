@@ -14,6 +14,7 @@ from genrank_cli.report.table import Table
 #: bench → function of its record that gives the tables, the most important first
 TABLES = {
     "attention": "genrank_cli.report.bench:tables",
+    "model": "genrank_cli.report.bench_model:tables",
     "peers": "genrank_cli.report.bench_peers:tables",
     "serve": "genrank_cli.report.bench_serve:tables",
     "sweep": "genrank_cli.report.bench_sweep:tables",
@@ -22,6 +23,7 @@ TABLES = {
 #: bench → function of its record and a path that draws it and gives the files
 PLOTS = {
     "attention": "genrank_cli.report.bench_plot:plot_times",
+    "model": "genrank_cli.report.bench_model_plot:plot",
     "peers": "genrank_cli.report.bench_plot:plot_times",
     "serve": "genrank_cli.report.bench_serve_plot:plot",
     "sweep": "genrank_cli.report.bench_sweep_plot:plot",

@@ -78,10 +78,14 @@ def _notes(record: CalibrationRecord) -> list[str]:
     share = abs(effect.mean) / effect.detectable
     return [
         f"Planted: the variant learns from {effect.users} users instead of {effect.users_of_base}; "
-        f"ΔAUC {effect.mean:+.4f} ± {half:.4f} over all runs, deviation of a seed "
+        f"ΔAUC {_signed(effect.mean)} ± {half:.4f} over all runs, deviation of a seed "
         f"{effect.sd:.4f}. Detectable at {record.seeds} seeds with 80 % power: "
         f"{effect.detectable:.4f}. The planted effect is {share:.2f} times that, which the t-test "
         f"finds with probability {100 * effect.expected_power:.0f} %.",
         "No trained model is part of two repetitions of one line; intervals are exact binomial.",
         "promise: + kept; ~ the rate misses it, its interval does not; x broken.",
     ]
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.4f}".replace("-", "−")

@@ -124,7 +124,10 @@ def gather(studies: Sequence[Study]) -> Claims:
     known = {claim.id: claim for claim in catalogue()}
     for name, found in findings.items():
         known.setdefault(name, _undeclared(found[0].claim))
-    labels = setting_labels(setting_of(study.record) for study in studies)
+    labels = _by_weight(
+        setting_labels(setting_of(study.record) for study in studies),
+        Counter(finding.setting for found in findings.values() for finding in found),
+    )
     for found in findings.values():
         found.sort(key=lambda finding: list(labels).index(finding.setting))
     return Claims(list(known.values()), findings, labels)
@@ -152,6 +155,11 @@ def number_column(kind: str, title: str = "ours") -> Column:
     if kind == "ratio":
         return Column("value", title, Kind.RATIO, digits=3)
     return Column("value", title, Kind.NUMBER, digits=4, signed=True)
+
+
+def _by_weight(labels: dict[Setting, str], judged: Counter[Setting]) -> dict[Setting, str]:
+    """The settings with the most findings first: the others may be out of sight at the right."""
+    return {s: labels[s] for s in sorted(labels, key=lambda s: (-judged[s], s))}
 
 
 def _undeclared(claim: ClaimResult) -> Known:

@@ -13,6 +13,7 @@ from genrank_cli.metrics import intervals
 from genrank_cli.report.page_claims import Finding, gather
 from genrank_cli.report.page_load import Records
 from genrank_cli.studies.record import RowResult, StudyRecord
+from genrank_cli.studies.verdict import Verdict
 
 COLUMNS = (
     "kind", "study", "dataset", "size", "split", "data_hash", "partial", "genrank", "commit",
@@ -37,8 +38,12 @@ def render_csv(records: Records) -> str:
 
 
 def _lines(records: Records) -> Iterator[Line]:
-    for found in gather(records.studies).findings.values():
+    claims = gather(records.studies)
+    for known in claims.known:
+        found = claims.findings.get(known.id, [])
         yield from (_claim(finding) for finding in found)
+        if not found:
+            yield {"kind": "claim", "subject": known.id, "verdict": Verdict.NOT_TESTABLE.value}
     for study in records.studies:
         about = _about(study.record) | {"file": study.file.name}
         for row in study.record.rows:
@@ -87,13 +92,22 @@ def _row(row: RowResult) -> Iterator[Line]:
     for metric, effect in effects.items():
         if effect is not None:
             yield told | {"metric": metric} | _bounds(effect)
-    numbers: dict[str, float | None] = {key: x for key, x in row.metrics.items() if key != "auc"}
-    numbers |= {"events_per_s": row.events_per_s, "parameters": row.parameters}
-    if row.train_s:
-        numbers["train_s"] = sum(row.train_s) / len(row.train_s)
-    for metric, value in numbers.items():
+    for metric, value in _numbers(row).items():
         if value is not None:
             yield told | {"metric": metric, "value": value}
+
+
+def _numbers(row: RowResult) -> dict[str, float | None]:
+    """What has no interval: metrics, those of other tasks and slices, cost."""
+    numbers: dict[str, float | None] = {key: x for key, x in row.metrics.items() if key != "auc"}
+    parts = dict(row.tasks)
+    for of, found in row.slices.items():
+        parts |= {f"{of}.{part}": metrics for part, metrics in found.items()}
+    for part, metrics in parts.items():
+        numbers |= {f"{part}.{key}": value for key, value in metrics.items()}
+    seconds = sum(row.train_s) / len(row.train_s) if row.train_s else None
+    cost = {"events_per_s": row.events_per_s, "parameters": row.parameters, "train_s": seconds}
+    return numbers | cost
 
 
 def _bench(record: BenchRecord) -> Iterator[Line]:

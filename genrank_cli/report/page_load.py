@@ -80,7 +80,7 @@ def _files(places: Iterable[Path]) -> list[tuple[Path, bool]]:
     files: dict[Path, bool] = {}
     for place in places:
         if not place.exists():
-            hint = "name a record, or a folder that holds records"
+            hint = "name a record or a folder of records; genrank ablate --component bias makes one"
             raise data_error(f"{place} does not exist", hint)
         if place.is_dir():
             inner = [p for p in place.glob("*/*.json") if p.stem == p.parent.name]
@@ -124,6 +124,15 @@ def _checked(file: Path, fields: dict[str, Any], model: Callable[[Any], Kind]) -
             f"(it says {fields.get('version')!r}): {where}: {first['msg']}"
         )
         raise data_error(message, "run the same command again to write it anew") from error
+
+
+def bench_titles(benches: Sequence[Bench]) -> list[str]:
+    """The benches' titles, with the file's name where two would be alike."""
+    titles = [bench.record.title for bench in benches]
+    return [
+        f"{title} ({bench.file.stem})" if titles.count(title) > 1 else title
+        for title, bench in zip(titles, benches, strict=True)
+    ]
 
 
 def _study_order(loaded: Study) -> tuple[str, ...]:

@@ -9,8 +9,8 @@ from html import escape
 from genrank_cli.report import render
 from genrank_cli.report.bench_views import tables
 from genrank_cli.report.page_claims import claims_table, gather, summary_table
-from genrank_cli.report.page_load import Records
-from genrank_cli.report.page_settings import setting_of
+from genrank_cli.report.page_load import Records, bench_titles
+from genrank_cli.report.page_settings import setting_of, without_command
 from genrank_cli.report.study import study_table
 from genrank_cli.report.table import Table, Value
 
@@ -24,9 +24,11 @@ def render_markdown(records: Records) -> str:
     for study in records.studies:
         record = study.record
         title = f"{record.title}: {claims.labels[setting_of(record)]}"
-        parts.append(_fold(title, [study_table(record)], record.command))
-    for bench in records.benches:
-        parts.append(_fold(bench.record.title, tables(bench.record), bench.record.command))
+        parts.append(
+            _fold(title, [without_command(study_table(record), record.command)], record.command)
+        )
+    for title, bench in zip(bench_titles(records.benches), records.benches, strict=True):
+        parts.append(_fold(title, tables(bench.record), bench.record.command))
     return "\n".join(parts)
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
+from genrank_cli.report.table import Table
 from genrank_cli.studies.record import StudyRecord
 
 
@@ -66,3 +67,28 @@ def _count(labels: dict[Setting, str], setting: Setting) -> int:
         label == labels[setting] and other.partial == setting.partial
         for other, label in labels.items()
     )
+
+
+#: What tells records of one study and one setting from each other.
+RECORD_PARTS: tuple[Callable[[StudyRecord], str], ...] = (
+    lambda r: f"study {r.study_hash[:8]}",
+    lambda r: f"seeds {','.join(map(str, r.seeds))}",
+    lambda r: f"commit {r.environment['commit']}",
+    lambda r: r.command,
+)
+
+
+def record_titles(records: Sequence[StudyRecord], labels: Mapping[Setting, str]) -> list[str]:
+    """A heading for each record of a study: its setting, and more where two would be alike."""
+    titles = [labels[setting_of(record)] for record in records]
+    for part in RECORD_PARTS:
+        alike = [n for n, title in enumerate(titles) if titles.count(title) > 1]
+        if len({part(records[n]) for n in alike}) > 1:
+            for n in alike:
+                titles[n] += f", {part(records[n])}"
+    return titles
+
+
+def without_command(table: Table, command: str) -> Table:
+    """The table without the note that says the command, where that stands by itself."""
+    return replace(table, notes=[note for note in table.notes if not note.endswith(command)])

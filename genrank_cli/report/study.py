@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import median
 
 from genrank_cli.files import write_text
 from genrank_cli.metrics import intervals
@@ -40,17 +41,22 @@ def study_table(record: StudyRecord) -> Table:
         blanks: list[Value] = [None] * (len(columns) - 2)
         rows.append(["oracle (true probabilities)", record.oracle_auc, *blanks])
         rows[-1][6] = 1.0
-    else:
-        rows = [row[:6] + row[7:] for row in rows]
-        del columns[6]
+    kept = [place for place, column in enumerate(columns) if _has(column.key, record)]
     return Table(
         title=f"{record.title} · {record.dataset}, {record.split} split, size {record.size}",
-        columns=columns,
-        rows=rows,
+        columns=[columns[place] for place in kept],
+        rows=[[row[place] for place in kept] for row in rows],
         header=[one_line(record.environment), _data_line(record)],
         notes=_notes(record),
         breaks=frozenset({variants}),
     )
+
+
+def _has(key: str, record: StudyRecord) -> bool:
+    """Whether the record has anything for a column that not every study has."""
+    if key == "lift_share":
+        return record.oracle_auc is not None
+    return bool(record.claims) if key == "claims" else True
 
 
 def claims_table(*records: StudyRecord) -> Table:
@@ -89,9 +95,10 @@ def write_study(record: StudyRecord, folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     stem = folder / f"{record.study}-{record.dataset}-{record.size}"
     table = study_table(record)
+    claims = "\n\n" + render(claims_table(record), "md") if record.claims else ""
     texts = {
         ".json": record.model_dump_json(indent=1) + "\n",
-        ".md": render(table, "md") + "\n\n" + render(claims_table(record), "md"),
+        ".md": render(table, "md") + claims,
         ".csv": render(table, "csv"),
     }
     files = []
@@ -144,7 +151,7 @@ def _cells(row: RowResult, record: StudyRecord) -> list[Value]:
         _metric(row, "gauc_user"),
         _metric(row, "ne"),
         row.metrics.get("lift_share"),
-        _interval(intervals.paired_t(row.train_s)) if any(row.train_s) else None,
+        median(row.train_s) if any(row.train_s) else None,
         _interval(row.speed_ratio),
         row.events_per_s,
         row.parameters,
@@ -220,7 +227,10 @@ def _notes(record: StudyRecord) -> list[str]:
     notes = []
     if record.partial:
         notes.append("! partial: --limit kept only some of the users")
-    notes.append("± and [ ]: 95 % intervals over seeds, where nothing else is said.")
+    notes.append(
+        "± and [ ]: 95 % intervals over seeds, where nothing else is said. Train: the median run's "
+        "seconds, beside whatever else the machine did; to compare speeds, take the ratios."
+    )
     notes.append(
         f"ΔAUC against {record.base}: 'seeds' is the paired 95 % t-interval over "
         f"{len(record.seeds)} seeds, 'users' the 95 % bootstrap over test users, seeds held."
@@ -237,6 +247,7 @@ def _notes(record: StudyRecord) -> list[str]:
     if record.settings:
         common = ", ".join(f"{path}={value}" for path, value in record.settings.items())
         notes.append(f"Settings of the study, unless the command says otherwise: {common}")
+    notes.append(f"Command: {record.command}")
     notes += [f"left out: {row}: {reason}" for row, reason in record.left_out.items()]
     notes += [f"x {f.row}, seed {f.seed}: {f.error}" for f in record.failures]
     return notes

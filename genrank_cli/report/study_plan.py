@@ -52,7 +52,9 @@ def plan_table(plans: Sequence[Planned]) -> Table:
     from genrank_cli.studies.estimate import epoch_seconds
 
     first = plans[0]
-    known = epoch_seconds(first.request.runs, first.store.manifest.data_hash)
+    known = epoch_seconds(
+        first.request.runs, first.store.manifest.data_hash, first.known.train_events
+    )
     single = len(plans) == 1
     left = {one.request.study.name: [row for row, _ in one.remaining()] for one in plans}
     union = [row for row, _ in _union(plans)]
@@ -69,8 +71,8 @@ def plan_table(plans: Sequence[Planned]) -> Table:
         if single
         else [_study(one, left[one.request.study.name], known) for one in plans],
         notes=[
-            "Training only, from finished runs of the same configuration on this data, one after "
-            f"the other; {first.request.jobs} at a time.",
+            "Training only, from finished runs or timings of the same configuration on this data, "
+            f"one after the other; {first.request.jobs} would run at a time.",
             *(f"left out: {name}: {reason}" for one in plans for name, reason in _left_out(one)),
         ],
     )

@@ -2,7 +2,7 @@
 
 ``pytest tests/benchmarks/test_build_benchmark.py --benchmark-only``; skipped unless asked for. The
 log is a synthetic one in the layout of KuaiRand-Pure; GENRANK_BENCHMARK_EVENTS sets its length
-(default 200,000). Both read the text, drop exact copies, sort by user and time, code the items and
+(default 100,000). Both read the text, drop exact copies, sort by user and time, code the items and
 write the result. Ours also checks every value, cuts requests, codes fields and context, hashes
 what it wrote and checks it once more; the other one keeps fewer columns and codes no fields.
 """
@@ -22,7 +22,7 @@ from genrank_cli.data.card import load_card
 from genrank_cli.simulate.kuairand import Shape
 from genrank_cli.simulate.kuairand_files import LOGS, synthesize
 
-EVENTS = int(os.environ.get("GENRANK_BENCHMARK_EVENTS", "200000"))
+EVENTS = int(os.environ.get("GENRANK_BENCHMARK_EVENTS", "100000"))
 ACTIONS = (
     "is_click", "is_like", "is_follow", "is_comment", "is_forward", "is_hate", "long_view",
     "is_profile_enter",

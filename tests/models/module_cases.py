@@ -6,13 +6,13 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from torch import nn
+from torch import Tensor, nn
 
 from genrank_cli.data.batch import Batch
 from genrank_cli.data.batcher import Batcher
 from genrank_cli.models.modules.slots import Seen
-from tests.factory import MemoryStore
-from tests.models.cases import TASKS, by_request, make_batcher, make_model
+from tests.factory import MemoryStore, make_store
+from tests.models.cases import TASKS, by_request, make_batcher, make_model, scores
 
 RANKERS = ("hstu", "genrank", "dlrm")
 
@@ -33,6 +33,7 @@ CASES = [
     for name in MODULES
     if (ranker, name) != ("dlrm", "din")  # it has its own
 ]
+KINDS = ("binary", "regression")
 SIM = ("sim-hard", "sim-tags", "sim-soft")
 HISTORY, LONG = 5, 14
 
@@ -61,3 +62,21 @@ def whole(batcher: Batcher) -> Batch:
 def seen_by(model: Any, batch: Batch) -> Seen:
     """What the modules of ``model`` see of ``batch``."""
     return Seen.of(batch, model.event, model.action)
+
+
+def module_log(ties: float = 0.0) -> MemoryStore:
+    """One user with more events than a history holds."""
+    return make_store((34,), per_request=4, seed=2, ties=ties)
+
+
+def changed(**columns: Any) -> MemoryStore:
+    """That log with some columns replaced."""
+    store = module_log()
+    store._columns.update({name.replace("__", "."): value for name, value in columns.items()})
+    return store
+
+
+def all_scores(model: nn.Module, store: MemoryStore, organization: str) -> dict[int, Tensor]:
+    """Row of the store → its outputs, in samples with a long history."""
+    batcher = long_batcher(store, organization)
+    return dict(scores(model, batcher, np.arange(len(batcher.samples))))

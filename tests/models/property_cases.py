@@ -27,6 +27,7 @@ PARTS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "din": ({"modules": {"din": {"recent": 6, "hidden": 8}}}, GENERATIVE),
     "ppnet": ({"modules": {"ppnet": {"ids": 4, "hidden": 8}}}, EVERY),
     "ple": ({"modules": {"ple": {"experts": 2, "shared": 1, "layers": 2}}}, EVERY),
+    "ple-ppnet": ({"modules": {"ple": {}, "ppnet": {"ids": 4, "hidden": 8}}}, ("genrank", "dlrm")),
 }
 CASES = [(ranker, part) for part, (_, rankers) in PARTS.items() for ranker in rankers]
 

@@ -58,7 +58,7 @@ def test_packed_together_and_alone_score_the_same(ranker: str, part: str) -> Non
     model, packed = ready(ranker, part, store), small_batcher(store)
     together = scores(model, packed, everyone(packed))
     assert len(together) == store.manifest.counts.events
-    assert torch.stack(list(together.values())).std(dim=0).min() > 0.01
+    assert torch.stack(list(together.values())).std(dim=0).min() > 1e-3
     assert furthest(together, scores(model, packed, everyone(packed)[::-1])) <= TOLERANCE
     assert furthest(together, one_by_one(model, packed)) <= TOLERANCE
     assert furthest(together, one_by_one(model, alone(store, packed))) <= TOLERANCE

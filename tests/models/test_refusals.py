@@ -178,6 +178,19 @@ def test_other_rankers_take_any_samples(name: str) -> None:
 
 
 @pytest.mark.parametrize("model", ["genrank", "dlrm"])
+def test_hard_search_compares_only_what_the_model_may_know(model: str) -> None:
+    search = {"model.modules.sim.kind": "hard", "data.samples.long_history": 9}
+    no_fields = search | {"model.features.item_fields": False}
+    with pytest.raises(GenrankError, match=r"compares a field.*use model.modules.sim.kind=soft"):
+        layered(model, "tiny", nested(no_fields))
+    layered(model, "tiny", nested(no_fields | {"model.modules.sim.kind": "soft"}))
+    of_all = search | {"model.modules.sim.field": "statistic:plays"}
+    with pytest.raises(GenrankError, match="a statistic over the whole log"):
+        layered(model, "tiny", nested(of_all))
+    layered(model, "tiny", nested(of_all | {"model.features.statistics": True}))
+
+
+@pytest.mark.parametrize("model", ["genrank", "dlrm"])
 def test_a_search_without_a_long_history_is_refused(model: str) -> None:
     search = {"model.modules.sim.kind": "soft"}
     with pytest.raises(GenrankError, match="no long history to search") as caught:

@@ -148,6 +148,21 @@ def test_a_sweep_has_a_panel_per_stage_and_its_values_along() -> None:
     assert drawn.count('class="curve s1"') == 3  # GenRank in both, and the key
 
 
+def test_rows_named_by_their_length_share_a_line() -> None:
+    made = records.bench((128, 256))
+    cases = [
+        case.model_copy(
+            update={"rows": [row.model_copy(update={"name": f"whole/{case.labels['seq_len']}"})]}
+        )
+        for case in made.cases
+        for row in case.rows[:1]
+    ]
+    drawn = lengths(made.model_copy(update={"cases": cases}))
+    assert drawn is not None
+    assert ">whole</li>" in drawn
+    assert drawn.count('class="curve s1"') == 0
+
+
 def test_crowded_charts_are_split_and_other_shapes_kept_apart() -> None:
     made = records.bench((128, 256))
     first = made.cases[0].rows[0]

@@ -83,7 +83,8 @@ def test_a_record_is_on_the_page_with_all_its_parts(tmp_path: Path) -> None:
         "oracle 0.9000",
     ):
         assert words in parsed.text, words
-    assert "genrank ablate --component small" in parsed.text
+    # Below its record, and in the list of all records.
+    assert parsed.text.count("genrank ablate --component small") == 2
     assert "genrank bench attention --seq-len 128" in parsed.text
     assert "measured +0.01" not in parsed.text  # said by the columns
 
@@ -156,15 +157,23 @@ def test_records_that_differ_are_shown_apart(tmp_path: Path) -> None:
         records.study(partial=True),
         records.study(tasks=["like"]),
         records.study(environment=records.ENVIRONMENT | {"genrank": "0.2.0"}),
-        records.study(seeds=[0, 1], rows=other[:2]),  # the same setting, so the same label
+        records.study(seeds=[0, 1], rows=other[:2]),  # the same setting: told by its seeds
     ]
     parsed = Parsed(page(tmp_path, *made))
     assert parsed.tags.count("article") == len(made) + 2  # and one machine a version
     headings = re.findall(r"<h3>(alpha[^<]*)</h3>", page(tmp_path, *made))
     assert len(headings) == len(made)
-    assert len(set(headings)) == len(made) - 1
+    assert len(set(headings)) == len(made)
+    assert sum(heading.endswith(", seeds 0,1") for heading in headings) == 1
     assert sum("(partial)" in heading for heading in headings) == 1
     assert "! partial : only some of the users" in parsed.text
+
+
+def test_benches_of_one_title_are_told_by_their_files(tmp_path: Path) -> None:
+    text = page(tmp_path, records.bench(), records.bench((64, 128)))
+    headings = re.findall(r"<h2>Bench: ([^<]*)</h2>", text)
+    assert sorted(headings) == ["A small bench (record-0)", "A small bench (record-1)"]
+    assert all(text.count(heading) == 3 for heading in headings)  # contents, heading, records
 
 
 def test_two_records_of_one_setting_keep_both_verdicts(tmp_path: Path) -> None:

@@ -80,6 +80,12 @@ def test_a_claim_about_something_else_does_not_borrow_the_rows_effect(tmp_path: 
         assert "published" not in drawn
 
 
+def test_data_with_the_most_findings_comes_first(tmp_path: Path) -> None:
+    made = [records.study(claims=[]), records.study(dataset="beta"), records.study(dataset="gamma")]
+    studies = [Loaded(tmp_path / "x.json", record) for record in made]
+    assert list(gather(studies).labels.values()) == ["beta tiny", "gamma tiny", "alpha tiny"]
+
+
 def test_a_factorial_says_what_was_predicted(tmp_path: Path) -> None:
     effect = Interval(1.9, 1.8, 2.0, 5, 0.1)
     found = FactorialResult(

@@ -6,9 +6,11 @@ import csv
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from genrank_cli.report.page_claims import catalogue
 from genrank_cli.report.page_csv import COLUMNS, render_csv
 from genrank_cli.report.page_load import load_records
 from genrank_cli.report.page_markdown import render_markdown
@@ -97,6 +99,16 @@ def test_the_terminal_shows_verdicts(cli: Cli, results: Path) -> None:
     assert "genrank report --html" in done.err
 
 
+def test_without_records_in_results_those_of_the_runs_are_shown(cli: Cli, results: Path) -> None:
+    records.write(records.study(dataset="gamma"), results / "runs" / "small" / "small.json")
+    assert "gamma" not in cli("report").out
+    for file in results.glob("*.json"):
+        file.unlink()
+    done = cli("report")
+    assert "gamma" in done.out
+    assert "beta" not in done.out
+
+
 def test_three_files_at_once(cli: Cli, results: Path) -> None:
     done = cli("report", "--html", "r.html", "--md", "r.md", "--csv", "r.csv")
     assert done.code == 0, done.err
@@ -121,7 +133,9 @@ def test_markdown_holds_verdicts_tables_and_commands(results: Path) -> None:
 
 def test_markdown_cells_cannot_be_left(results: Path) -> None:
     claims = [records.claim(HOSTILE + "\n\n# x", source=HOSTILE, reason=HOSTILE)]
-    hostile = records.study(claims=claims, title=HOSTILE, command=HOSTILE, dataset=HOSTILE)
+    hostile = records.study(
+        claims=claims, title=HOSTILE + "\n\n# x", command=HOSTILE, dataset=HOSTILE
+    )
     text = render_markdown(load_records([records.write(hostile, results / "hostile.json")]))
     assert "<script" not in text
     assert "<img" not in text
@@ -156,10 +170,33 @@ def test_csv_has_a_number_a_line(results: Path) -> None:
     assert not any("nan" in line["value"] for line in lines)
 
 
+def test_csv_holds_slices_tasks_and_unjudged_claims(results: Path) -> None:
+    parts: dict[str, Any] = {
+        "slices": {"items": {"cold": {"auc": 0.7}}},
+        "tasks": {"like": {"auc": 0.6}},
+    }
+    row = records.row("base", [0.8, 0.81], **parts)
+    file = records.write(records.study(rows=[row]), results / "parts.json")
+    lines = list(csv.DictReader(io.StringIO(render_csv(load_records([file])))))
+    values = {line["metric"]: line["value"] for line in lines if line["subject"] == "base"}
+    assert (values["items.cold.auc"], values["like.auc"]) == ("0.7", "0.6")
+    verdicts = {line["subject"]: line["verdict"] for line in lines if line["kind"] == "claim"}
+    assert {claim.id for claim in catalogue()} < verdicts.keys()
+    assert verdicts["bias.auc"] == "not testable here"
+
+
+def test_a_markdown_that_no_comment_can_hold_is_pointed_out(
+    cli: Cli, results: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "comment" not in cli("report", "--md", "r.md").err
+    monkeypatch.setattr("genrank_cli.cli.report.COMMENT", 1000)
+    assert "a comment on GitHub holds 1,000" in cli("report", "--md", "r.md").err
+
+
 def test_csv_text_is_no_formula(results: Path) -> None:
     rows = [records.row("base", [0.8, 0.81]), records.row("=1+1", [0.8, 0.82], [0.8, 0.81])]
     file = records.write(records.study(rows=rows, dataset="@x"), results / "formula.json")
     lines = list(csv.DictReader(io.StringIO(render_csv(load_records([file])))))
     assert "'=1+1" in {line["subject"] for line in lines}
-    assert {line["dataset"] for line in lines} == {"'@x"}
+    assert {line["dataset"] for line in lines if line["file"]} == {"'@x"}
     assert any(float(line["low"]) < 0 for line in lines if line["low"])  # numbers stay numbers

@@ -39,7 +39,7 @@ def write(
     record: BenchRecord, format: Format, json: bool, output: Path | None, plot: Path | None
 ) -> None:
     """The record as JSON, or its tables: all of them where a file can hold several."""
-    from genrank_cli.report.bench import tables
+    from genrank_cli.report.bench_views import tables
 
     if wants_json(format, output, json):
         emit(record.model_dump(mode="json"), format, output, json)
@@ -58,7 +58,7 @@ def write(
 def _write_tables(record: BenchRecord, format: Format, output: Path) -> None:
     from genrank_cli.files import write_text
     from genrank_cli.report import render
-    from genrank_cli.report.bench import tables
+    from genrank_cli.report.bench_views import tables
 
     chosen = SUFFIXES.get(output.suffix, "md") if format is Format.AUTO else format.value
     if chosen in READABLE:
@@ -69,7 +69,6 @@ def _write_tables(record: BenchRecord, format: Format, output: Path) -> None:
 
 
 def _draw(record: BenchRecord, plot: Path) -> None:
-    from genrank_cli.report.bench_plot import plot_times
+    from genrank_cli.report.bench_views import plot as drawn
 
-    files = plot_times(record, plot)
-    say(f"wrote {', '.join(str(file) for file in files)}")
+    say(f"wrote {', '.join(str(file) for file in drawn(record, plot))}")

@@ -8,19 +8,23 @@ from genrank_cli.report.bench_views import tables
 from genrank_cli.report.html.build import Html, el
 from genrank_cli.report.html.lengths import lengths
 from genrank_cli.report.html.tables import command_text, notes, table
-from genrank_cli.report.page_load import Bench
+from genrank_cli.report.page_load import Bench, bench_titles
 
 
 def bench_sections(benches: Sequence[Bench]) -> list[Html]:
     """A section per bench's record."""
-    return [_section(bench, number) for number, bench in enumerate(benches, start=1)]
+    titles = bench_titles(benches)
+    return [
+        _section(bench, title, number)
+        for number, (bench, title) in enumerate(zip(benches, titles, strict=True), start=1)
+    ]
 
 
-def _section(bench: Bench, number: int) -> Html:
+def _section(bench: Bench, title: str, number: int) -> Html:
     record = bench.record
     return el(
         "section",
-        el("h2", f"Bench: {record.title}"),
+        el("h2", f"Bench: {title}"),
         el("p", el("b", "! interrupted"), ": some rows were not reached.", class_="warning")
         if record.interrupted
         else None,

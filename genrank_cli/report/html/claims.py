@@ -39,7 +39,7 @@ def verdicts(claims: Claims) -> Html:
         el(
             "tr",
             el("th", _link(known), scope="row", class_="text"),
-            _labelled("paper", known.paper, "text"),
+            _labelled("paper", known.paper, "text short"),
             _cells(claims, known),
         )
         for known in claims.known

@@ -75,7 +75,8 @@ def _by_case(record: BenchRecord) -> tuple[str, list[Point]]:
             kinds = [row.labels[k] for k in splits if k in row.labels]
             title = ", ".join([*others, *kinds]) or "all rows"
             length = float(case.labels[along])
-            points.append(Point(title, _stem(row, splits), length, row.time_s["total"]))
+            line = _stem(row, {*kinds, str(case.labels[along])})
+            points.append(Point(title, line, length, row.time_s["total"]))
     return along, points
 
 
@@ -94,10 +95,9 @@ def _crowd(rows: Sequence[Row], splits: Sequence[str]) -> int:
     return max(map(kinds.count, kinds), default=0)
 
 
-def _stem(row: Row, splits: Sequence[str]) -> str:
-    """A row's name without what its panel's title says."""
-    kinds = {row.labels.get(label) for label in splits}
-    return "/".join(part for part in row.name.split("/") if part not in kinds) or row.name
+def _stem(row: Row, said: set[str]) -> str:
+    """A row's name without what its panel's title and the axis say."""
+    return "/".join(part for part in row.name.split("/") if part not in said) or row.name
 
 
 def _panel(title: str, along: str, found: Sequence[Point], series: Mapping[str, int]) -> Html:

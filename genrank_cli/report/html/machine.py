@@ -7,7 +7,7 @@ from typing import Any
 
 from genrank_cli.report.html.build import Html, el
 from genrank_cli.report.html.tables import table
-from genrank_cli.report.page_load import Records
+from genrank_cli.report.page_load import Records, bench_titles
 from genrank_cli.report.page_settings import Setting, setting_of
 from genrank_cli.report.table import Column, Kind, Table, Value, record_table
 
@@ -25,7 +25,10 @@ def machine_section(records: Records, labels: Mapping[Setting, str]) -> Html:
         )
         for s in records.studies
     ]
-    made += [(b.record.title, b.record.environment, b.record.command) for b in records.benches]
+    made += [
+        (title, bench.record.environment, bench.record.command)
+        for title, bench in zip(bench_titles(records.benches), records.benches, strict=True)
+    ]
     machines: list[dict[str, Any]] = []
     for _, environment, _ in made:
         shared = {key: value for key, value in environment.items() if key not in OWN}

@@ -10,7 +10,7 @@ from genrank_cli.report.html.claims import claim_by_claim, verdicts
 from genrank_cli.report.html.machine import machine_section
 from genrank_cli.report.html.studies import study_sections
 from genrank_cli.report.page_claims import Claims, gather
-from genrank_cli.report.page_load import Records
+from genrank_cli.report.page_load import Records, bench_titles
 
 #: Nothing may be loaded from anywhere, whatever a record's text says.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'"
@@ -79,7 +79,7 @@ def _links(records: Records) -> list[Html]:
     links = [("verdicts", "Verdicts"), ("claims", "Claim by claim")]
     studies = {study.record.study: study.record.title for study in records.studies}
     links += [(f"study-{name}", title) for name, title in studies.items()]
-    links += [(f"bench-{n}", b.record.title) for n, b in enumerate(records.benches, start=1)]
+    links += [(f"bench-{n}", t) for n, t in enumerate(bench_titles(records.benches), start=1)]
     links.append(("machine", "Machines and commands"))
     return [el("a", title, href=f"#{place}") for place, title in links]
 

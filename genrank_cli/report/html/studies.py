@@ -12,7 +12,7 @@ from genrank_cli.report.html.slices import slices
 from genrank_cli.report.html.tables import command_text, notes, table, without
 from genrank_cli.report.page_load import Study
 from genrank_cli.report.page_runs import learning_curves
-from genrank_cli.report.page_settings import Setting, setting_of
+from genrank_cli.report.page_settings import Setting, record_titles, without_command
 from genrank_cli.report.study import claims_table, study_table
 from genrank_cli.studies.record import StudyRecord
 
@@ -29,18 +29,19 @@ def study_sections(studies: Sequence[Study], labels: Mapping[Setting, str]) -> l
 
 def _section(records: Sequence[Study], labels: Mapping[Setting, str]) -> Html:
     first = records[0].record
+    titles = record_titles([study.record for study in records], labels)
     return el(
         "section",
         el("h2", f"Study: {first.title}"),
         el("p", first.question, class_="question"),
-        [_record(study, labels[setting_of(study.record)], first) for study in records],
+        [_record(*titled, first) for titled in zip(records, titles, strict=True)],
         id=f"study-{first.study}",
     )
 
 
 def _record(study: Study, label: str, first: StudyRecord) -> Html:
     record = study.record
-    result = without(study_table(record), "claims")
+    result = without_command(without(study_table(record), "claims"), record.command)
     series = series_of(record)
     # The question is said once for a study; a version of it with other words says its own.
     other = record.question != first.question

@@ -1,0 +1,1 @@
+"""Other people's implementations on the same tensors, where they are installed."""

@@ -1,0 +1,85 @@
+"""The training step of a model and the parts of one block as things to time, on one batch."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from genrank_cli.attention import Bias
+from genrank_cli.bench.attention.rows import Step
+from genrank_cli.data.batch import Batch
+from genrank_cli.models.block import HstuBlock
+from genrank_cli.models.generative import GenerativeRanker
+
+
+class Bench:
+    """One model in training mode with its batch, and what its first block gets to see."""
+
+    def __init__(self, model: GenerativeRanker, batch: Batch) -> None:
+        """Both on the same device."""
+        self.model, self.batch = model.train(), batch
+        self.layout = model.layout(batch)
+        self.block = cast(HstuBlock, model.blocks[0])
+        self._loss: Tensor | None = None
+        with torch.no_grad():
+            self.x = model.tokens(batch, self.layout)
+
+    def forward(self) -> None:
+        """Scores and the loss."""
+        self.model.zero_grad(set_to_none=True)
+        self._loss = binary_cross_entropy_with_logits(self.model(self.batch), self.batch.labels)
+
+    def backward(self) -> None:
+        """All gradients."""
+        loss, self._loss = self._loss, None
+        assert loss is not None
+        loss.backward()  # type: ignore[no-untyped-call]
+
+    def attention(self) -> Step:
+        """Of the first block; its bias is computed as in the model, and learns."""
+        with torch.no_grad():
+            _, v, q, k = self.block.project(self.x)
+        q, k, v = (x.detach().contiguous().requires_grad_() for x in (q, k, v))
+        layout = self.layout
+        learned = [x for bias in self.model.biases[:1] for x in bias.parameters()]
+
+        def attended() -> Tensor:
+            return self.block.attend(q, k, v, layout.offsets, layout.mask, self._bias())
+
+        return Step(attended, [q, k, v, *learned], torch.randn_like(self.x))
+
+    def _bias(self) -> Bias | None:
+        for bias in self.model.biases[:1]:
+            made: Bias = bias(self.layout.position, self.layout.time)
+            return made
+        return None
+
+    def projections(self) -> Projections:
+        """The rest of the first block."""
+        return Projections(self.block, self.x)
+
+
+class Projections:
+    """A block without its attention: x → u, v, q, k, and (x, attended, u) → the block's output."""
+
+    def __init__(self, block: HstuBlock, x: Tensor) -> None:
+        self._block = block
+        self._x = x.detach().clone().requires_grad_()
+        self._attended = torch.randn_like(x).requires_grad_()
+        self._wanted = [self._x, self._attended, *block.parameters()]
+        self._out: list[Tensor] = []
+        self._grads: list[Tensor] = []
+
+    def forward(self) -> None:
+        u, v, q, k = self._block.project(self._x)
+        self._out = [self._block.update(self._x, self._attended, u), v, q, k]
+
+    def backward(self) -> None:
+        """The gradients of both inputs and of the matrices and norms; they are thrown away."""
+        if not self._grads:
+            self._grads = [torch.randn_like(part) for part in self._out]
+        torch.autograd.grad(self._out, self._wanted, self._grads)
+        self._out = []

@@ -1,0 +1,1 @@
+"""One dimension of a training step at several sizes: where time and FLOPs go as it grows."""

@@ -1,0 +1,83 @@
+"""FLOPs and compulsory bytes of a step and of its parts, in closed form.
+
+Bytes are the least that a stage must move: each input read once, each output written once, forward
+and backward, float32. Arithmetic intensity is FLOPs over these, so a point cannot lie right of the
+true one's limit.
+
+Legend: T tokens, A visible cells, d width.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+from genrank_cli.bench.sweep.plan import ATTENTION, PROJECTIONS, STEP, Request
+from genrank_cli.models.block import HstuBlock
+from genrank_cli.models.config import GenerativeConfig
+from genrank_cli.models.describe import load_of
+from genrank_cli.models.example import Lengths, example_batch, made_up_schema
+from genrank_cli.models.flops import Load, Term, ranker_terms, weights
+from genrank_cli.models.generative import GenerativeRanker
+from genrank_cli.models.trace import shape_model
+
+FLOAT = 4
+
+#: Arrays of T·d numbers: attention reads q, k, v, writes the output; backward reads these inputs
+#: and a gradient, writes three.
+ATTENTION_ARRAYS = 4 + 7
+
+#: The rest of a block. Forward: x in, u, v, q, k out, then x, u and attended in, y out. Backward:
+#: the four gradients in, x, u, attended and the four outputs in, the gradients of two out.
+PROJECTION_ARRAYS = 9 + 13
+
+#: Passes over the matrices: forward, backward, and their gradient.
+MATRIX_PASSES = 3
+
+
+class Work:
+    """The closed forms of one model at one value."""
+
+    def __init__(self, request: Request, model: str, value: int) -> None:
+        self.config: GenerativeConfig = request.config(model, value)
+        shape = request.shape(value)
+        schema = made_up_schema(shape.events)
+        self._model = cast(GenerativeRanker, shape_model(self.config, schema))
+        batch = example_batch(Lengths(shape.events, shape.candidates), schema)
+        self.load = _times(load_of(self._model, batch), shape.batch)
+
+    def flops(self, stage: str) -> dict[str, int]:
+        """Model FLOPs, forward and backward."""
+        found = self._terms(stage)
+        return {
+            "forward": sum(term.forward for term in found),
+            "backward": sum(term.backward for term in found),
+        }
+
+    def bytes_moved(self, stage: str) -> int:
+        """The least bytes of a part of a block; 0 for a whole step, whose parts differ too much."""
+        array = self.load.tokens * self.config.width * FLOAT
+        if stage == ATTENTION:
+            return ATTENTION_ARRAYS * array
+        if stage == PROJECTIONS:
+            return PROJECTION_ARRAYS * array + MATRIX_PASSES * weights(self._block) * FLOAT
+        return 0
+
+    @property
+    def _block(self) -> HstuBlock:
+        return cast(HstuBlock, self._model.blocks[0])
+
+    def _terms(self, stage: str) -> list[Term]:
+        if stage == STEP:
+            return ranker_terms(self._model, self.load)
+        of_attention = [term.part == "attention" for term in self._block.flops(self.load)]
+        wanted = stage == ATTENTION
+        return [
+            term
+            for term, is_attention in zip(self._block.flops(self.load), of_attention, strict=True)
+            if is_attention == wanted
+        ]
+
+
+def _times(load: Load, batch: int) -> Load:
+    """Of so many equal samples."""
+    return Load(**{name: batch * count for name, count in vars(load).items()})
