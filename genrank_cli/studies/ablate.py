@@ -121,7 +121,12 @@ def plan(request: Request) -> Planned:
         for variant in request.study.variants
         if (reason := unmet(variant, store))
     }
-    known = Known(cold_items(store, prepared.fitted), _flops(request, prepared), missing)
+    known = Known(
+        cold_items(store, prepared.fitted),
+        _flops(request, prepared),
+        missing,
+        int(prepared.fitted.sum()),
+    )
     execution = Execution(request.runs, device, request.threads, request.jobs, request.force)
     rows = [row for row in rows if row.name not in missing]
     return Planned(request, rows, store, execution, known)

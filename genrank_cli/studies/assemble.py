@@ -34,11 +34,13 @@ class Known:
     ``cold``     bool [items]: see `genrank_cli.studies.slices`; none = no slices
     ``flops``    row → part → forward FLOPs
     ``left_out`` variant → why the dataset cannot have it
+    ``train_events``  candidates of an epoch
     """
 
     cold: NDArray[np.bool_] | None = None
     flops: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     left_out: Mapping[str, str] = field(default_factory=dict)
+    train_events: int = 0
 
 
 def assemble(

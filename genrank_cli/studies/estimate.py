@@ -1,4 +1,4 @@
-"""How long cells will take, from finished runs of the same configuration; never from a guess."""
+"""How long cells will take, from what the same configuration took before; never from a guess."""
 
 from __future__ import annotations
 
@@ -17,8 +17,17 @@ NUMBER_OF_EPOCHS = ("epochs", "patience", "workers")
 EpochSeconds = Mapping[str, float]
 
 
-def epoch_seconds(runs: Path, data_hash: str) -> dict[str, float]:
-    """Configuration → median training seconds of an epoch in the finished runs of ``runs``."""
+def epoch_seconds(runs: Path, data_hash: str, train_events: int) -> dict[str, float]:
+    """Configuration → median training seconds of an epoch over ``train_events`` candidates.
+
+    From the finished runs in ``runs``; for what was never run, from the speeds that were timed.
+    """
+    seconds = _timed(runs, data_hash, train_events) | _finished(runs, data_hash)
+    return {key: median(values) for key, values in seconds.items()}
+
+
+def _finished(runs: Path, data_hash: str) -> dict[str, list[float]]:
+    """Configuration → seconds per epoch of each finished run."""
     seconds: dict[str, list[float]] = {}
     for file in runs.glob("*/result.json"):
         try:
@@ -31,7 +40,24 @@ def epoch_seconds(runs: Path, data_hash: str) -> dict[str, float]:
                 seconds.setdefault(_key(config), []).append(spent)
         except (OSError, ValueError, KeyError):
             continue  # a damaged run tells nothing; running it again will say what is wrong
-    return {key: median(values) for key, values in seconds.items()}
+    return seconds
+
+
+def _timed(runs: Path, data_hash: str, train_events: int) -> dict[str, list[float]]:
+    """Configuration → seconds that an epoch would take at the pace of each timing round."""
+    seconds: dict[str, list[float]] = {}
+    for file in runs.glob("speed-*.json"):
+        try:
+            kept = json.loads(file.read_text())
+            if kept["data_hash"] != data_hash:
+                continue
+            for name, config in kept["configs"].items():
+                rounds, events = kept["speed"]["round_s"][name], kept["speed"]["events"][name]
+                found = [train_events * spent / events for spent in rounds]
+                seconds.setdefault(_key(config), []).extend(found)
+        except (OSError, ValueError, KeyError):
+            continue
+    return seconds
 
 
 def cell_seconds(row: Row, known: EpochSeconds) -> float | None:

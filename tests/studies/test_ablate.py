@@ -113,10 +113,12 @@ def test_a_budget_takes_the_seeds_that_fit(runs: Path, monkeypatch: pytest.Monke
     assert stopped == [1, 1, 2]
 
 
-def test_time_is_estimated_from_finished_runs_only(runs: Path) -> None:
+def test_time_is_estimated_from_what_was_measured(runs: Path) -> None:
     plan = planned(runs, study())
     ablate.run_study(plan)
-    known = epoch_seconds(runs, plan.store.manifest.data_hash)
+    data_hash, events = plan.store.manifest.data_hash, plan.known.train_events
+    assert 0 < events < plan.store.manifest.counts.events
+    known = epoch_seconds(runs, data_hash, events)
     rab, *_, rates = plan.rows
     one = cell_seconds(rab, known)
     assert one is not None
@@ -127,7 +129,18 @@ def test_time_is_estimated_from_finished_runs_only(runs: Path) -> None:
     assert cell_seconds(wider, known) is None
     assert cell_seconds(rates, known) == 0.0
     assert total_seconds([rab, wider, wider, rates], known) == (one, 2)
-    assert epoch_seconds(runs, "other data") == {}
+    assert epoch_seconds(runs, "other data", events) == {}
+    both = {"wide": wider, "run": rab}  # what was run is not estimated from its timing
+    timed = {
+        "round_s": {name: [2.0, 1.0, 4.0] for name in both},
+        "events": dict.fromkeys(both, 100),
+    }
+    configs = {name: row.config.model_dump(mode="json") for name, row in both.items()}
+    described = {"configs": configs, "data_hash": data_hash}
+    (runs / "speed-0.json").write_text(json.dumps(described | {"speed": timed}))
+    (runs / "speed-1.json").write_text("{")
+    assert cell_seconds(wider, epoch_seconds(runs, data_hash, 500)) == pytest.approx(2 * 10.0)
+    assert cell_seconds(rab, epoch_seconds(runs, data_hash, 500)) == one
 
 
 def test_defaults_of_rounds_and_jobs() -> None:

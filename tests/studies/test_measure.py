@@ -51,7 +51,7 @@ FOUND = Measurements(
         "rab": {0: {"cold": {"auc": 0.5}}, 1: {"cold": {"auc": 0.6}}},
         "none": {0: {"cold": {"auc": 0.55}}, 1: {"cold": {"auc": float("nan")}}},
     },
-    {"rab": {"attention": 800}, "none": {"attention": 200}},
+    {"rab": {"attention": 800}, "none": {"attention": 200}, "doubled": {"attention": 400}},
 )
 
 
@@ -156,18 +156,20 @@ def test_every_claim_is_judged_and_none_that_was_not_asked_for() -> None:
         claim("none", "auc", "difference", 0.01),
         claim("none", "speed", "ratio", 2.0),
         claim("none", "flops.attention", "ratio", 0.25, tolerance=0.01),
+        # Work is counted for rows that were not run as well.
+        claim("none", "flops.attention", "ratio", 0.5, tolerance=0.01, id="half", base="doubled"),
         claim("window", "auc", "difference", 0.01, id="left.out"),
         claim("hstu", "auc", "difference", 0.01, id="not.run"),
         {"id": "online", "untestable": "needs live traffic", "source": "a paper", "paper": "+1 %"},
     )
-    variants = [{"name": n, "preset": "hstu"} for n in ("rab", "none", "window", "hstu")]
+    variants = [{"name": n, "preset": "hstu"} for n in ("rab", "none", "window", "hstu", "doubled")]
     made = study(variants=variants, claims=claims)
     judged = {c.id: c for c in judge_claims(made, FOUND, {"window": "no windows here"})}
     assert "not.run" not in judged
     assert judged["left.out"].verdict == judged["online"].verdict == "not testable here"
     assert judged["left.out"].reason == "no windows here"
     assert (judged["online"].reason, judged["online"].paper) == ("needs live traffic", "+1 %")
-    assert judged["small.flops.attention"].verdict == "reproduced"
+    assert judged["small.flops.attention"].verdict == judged["half"].verdict == "reproduced"
     assert judged["small.auc"].measured is not None
     assert judged["small.auc"].measured.mean == pytest.approx(0.015)
     assert judged["small.speed"].measured is not None
@@ -250,12 +252,13 @@ def test_users_are_resampled_for_the_same_contrast(tmp_path: Path) -> None:
 
 
 def test_cold_items_have_few_training_events() -> None:
-    store = make_store()
+    """Item 0 as many training events as make it warm, item 1 one fewer, item 2 in test only."""
+    store = make_store(lengths=(60, 60))
     item = store.column("item")
-    nothing, everything = np.zeros(len(item), bool), np.ones(len(item), bool)
-    assert cold_items(store, nothing).all()
-    counts = np.bincount(item, minlength=len(store.items.ids))
-    assert (cold_items(store, everything) == (counts < COLD_EVENTS)).all()
+    item[:] = np.repeat([0, 1, 2], [COLD_EVENTS, COLD_EVENTS - 1, len(item) - 2 * COLD_EVENTS + 1])
+    found = cold_items(store, item < 2)
+    assert found[:3].tolist() == [False, True, True]
+    assert len(found) == len(store.items.ids)
 
 
 def test_slices_are_those_of_the_predictions(tmp_path: Path) -> None:

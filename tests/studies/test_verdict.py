@@ -167,7 +167,8 @@ def test_no_effect_without_a_tolerance_is_refused(kind: str, reported: float) ->
 
 
 def test_without_an_interval_there_is_a_reason() -> None:
-    online = judge(0.003, None, "difference", missing="reported of production only")
+    statement = Statement("difference", 0.003)
+    online = judge_study([(statement, Measured(None, missing="reported of production only"))])[0]
     assert online.verdict is Verdict.NOT_TESTABLE
     assert (online.reason, online.minimum_detectable) == ("reported of production only", None)
     for interval in (paired_t([0.1]), paired_t([]), geometric_ratio([1.2])):

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genrank_cli.errors import GenrankError
@@ -49,9 +49,8 @@ def test_a_single_claim_is_not_adjusted() -> None:
 
 
 def test_holm_takes_back_what_only_chance_may_have_given() -> None:
-    """p = 0.03 alone: enough for one claim, not for the weakest of three that are not sure."""
+    """p = 0.044 alone: enough for one claim, not for the weakest of three that are not sure."""
     barely = noisy(0.00026)
-    assert one(CLAIM, barely).verdict is Verdict.CONTRADICTED  # less than half: p is far smaller
     statement = Statement("difference", 0.0004)
     alone = one(statement, barely)
     assert alone.verdict is Verdict.REPRODUCED
@@ -79,6 +78,7 @@ def test_clear_claims_make_room_for_the_others() -> None:
 def test_contradictions_are_adjusted_too() -> None:
     barely = noisy(-0.00026)
     assert one(UP, barely).verdict is Verdict.CONTRADICTED
+    assert (one(UP, barely).p or 1) < 0.05  # of "is it excluded?", not of "is it shown?"
     among = judge_study([(UP, Measured(barely))] * 4)
     assert {judged.verdict for judged in among} == {Verdict.WITHIN_NOISE}
     assert "contradicted if judged alone" in among[0].reason
@@ -100,6 +100,7 @@ def test_claims_that_could_not_be_tested_do_not_count() -> None:
     assert judge_study([]) == []
 
 
+@settings(deadline=None)  # the first study of n seeds searches its smallest effect
 @given(st.lists(seeds, min_size=1, max_size=4))
 def test_the_adjusted_p_is_holms(effects: list[list[float]]) -> None:
     claims = [(CLAIM, Measured(paired_t(values))) for values in effects]
@@ -113,6 +114,7 @@ def test_the_adjusted_p_is_holms(effects: list[list[float]]) -> None:
             assert support < 0.05
 
 
+@settings(deadline=None)  # as above
 @given(seeds, st.sampled_from([0.002, 0.005, 0.02]))
 def test_equality_is_reproduced_just_where_tost_rejects(values: list[float], t: float) -> None:
     found = equivalence(values, t)
@@ -188,7 +190,7 @@ def test_a_gain_that_is_not_there_is_not_twice_another() -> None:
 
 
 def test_contrasts_pair_by_the_keys_that_all_have() -> None:
-    a, b, c = {0: 1.0, 1: 2.0, 2: 4.0}, {2: 1.0, 0: 0.5}, {0: 2.0, 2: 3.0, 5: 9.0}
+    a, b, c = {0: 1.0, 1: 2.0, 2: 4.0}, {2: 1.0, 0: 0.5, 1: 7.0}, {0: 2.0, 2: 3.0, 5: 9.0}
     effect = contrast("difference", [(1, a), (-2, b), (1, c)])
     assert effect == paired_t([1 - 1 + 2, 4 - 2 + 3])
     ratio = contrast("ratio", [(1, a), (-1, b), (-1, c)])

@@ -70,8 +70,11 @@ def test_a_resolved_configuration_reads_back_as_itself() -> None:
 @pytest.mark.parametrize(
     ("path", "value", "reason"),
     [
-        ("training.epohcs", 3, "training.epohcs does not exist"),
-        ("model.attention.bais", "none", "model.attention.bais does not exist"),
+        ("training.epohcs", 3, "training.epohcs does not exist; did you mean 'epochs'"),
+        ("model.attention.bais", "none", "model.attention.bais does not exist .*'bias'"),
+        ("data.samples.zzz", 1, "zzz does not exist; allowed: candidates, history, .* window"),
+        ("traning.epochs", 1, "traning does not exist; did you mean 'training'"),
+        ("data.tasks", 3, r"data.tasks = 3: it is a list, written \[3\]"),
         ("model.recent", 3, "model.recent does not exist for this model"),
         ("nothing", 3, "nothing does not exist"),
         ("training.epochs", "many", "training.epochs = 'many': .*integer"),
@@ -91,6 +94,17 @@ def test_errors_name_the_path_and_the_reason(path: str, value: Any, reason: str)
         layered("hstu", "tiny", nested({path: value}))
     assert caught.value.exit_code == 2
     assert caught.value.hint
+
+
+def test_a_list_of_tasks_may_be_one_name_or_names_with_commas() -> None:
+    for given, tasks in (("click", ("click",)), ("click, dwell", ("click", "dwell"))):
+        assert layered("dlrm", "tiny", nested({"data.tasks": given})).data.tasks == tasks
+
+
+def test_a_weight_of_a_task_that_is_not_trained_is_refused() -> None:
+    settings = nested({"data.tasks": "click", "training.task_weights": {"clik": 1.0}})
+    with pytest.raises(GenrankError, match=r"unknown task in training.task_weights 'clik'.*click"):
+        layered("hstu", "tiny", settings)
 
 
 def test_all_mistakes_are_named_at_once() -> None:

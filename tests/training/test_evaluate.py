@@ -110,6 +110,27 @@ def test_what_another_model_would_need_is_refused(
     assert caught.value.hint
 
 
+def test_a_loss_on_history_does_not_keep_from_packed_samples(tmp_path: Path) -> None:
+    """What is refused of training alone; a leak stays refused."""
+    samples = {"organization": "grouped", "history": 22}
+    layers = {"data": {"dataset": "small", "samples": samples}, "model": {"history_loss": 0.5}}
+    config = overlaid(small_config("hstu", epochs=1), layers)
+    store = ensure_store("small")
+    trained = run_cell(Cell(config, 0, store.manifest.data_hash), store, tmp_path, CPU, threads=1)
+    folder = Path(trained["folder"])
+    packed = {"organization": "packed", "history": 10, "window": 12}
+    found, table = evaluate_run(folder, settings=[{"data": {"samples": packed}}], device="cpu")
+    own, expected = evaluate_run(folder, device="cpu")
+    assert found["events"] == own["events"]
+    # Requests without any older event than both keep score the same.
+    scores, known = (one["score.click"].to_numpy() for one in (table, expected))
+    assert np.abs(scores - known).min() < 1e-5
+    with pytest.raises(GenrankError, match="window=3 has no effect"):
+        evaluate_run(folder, settings=[{"data": {"samples": {"window": 3}}}], device="cpu")
+    with pytest.raises(GenrankError, match=r"histories that overlap.*organization=grouped"):
+        overlaid(config, {"data": {"samples": packed}})
+
+
 def test_unknown_part_and_unfinished_run(tmp_path: Path, records: dict[str, Record]) -> None:
     with pytest.raises(GenrankError, match=r"unknown part of the data 'tset'"):
         evaluate_run(Path(records["rates"]["folder"]), part="tset", device="cpu")
