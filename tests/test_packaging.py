@@ -47,7 +47,12 @@ def test_wheel_carries_declarations_and_nothing_built(wheel: Path) -> None:
         }
         assert expected
         assert {name for name in names if name.startswith(f"genrank_cli/{kind}/")} == expected
-    for name in ("report/genrank.mplstyle", "attention/native/kernel.cpp"):
+    for name in (
+        "report/genrank.mplstyle",
+        "report/html/style.css",
+        "attention/native/kernel.cpp",
+        "gate/suite.toml",
+    ):
         assert f"genrank_cli/{name}" in names
     assert any(name.endswith("licenses/LICENSE") for name in names)
     roots = {name.split("/")[0] for name in names}
