@@ -22,7 +22,7 @@ class BatchMemo(Generic[Value]):
     """Values kept as long as a tensor of the batch lives; the newest one for each such tensor."""
 
     def __init__(self) -> None:
-        self._kept: MutableMapping[Tensor, tuple[tuple[Tensor, ...], tuple[Any, ...], Value]]
+        self._kept: MutableMapping[Tensor, tuple[tuple[Tensor | None, ...], tuple[Any, ...], Value]]
         self._kept = WeakTensorKeyDictionary()
 
     def __len__(self) -> int:
@@ -39,14 +39,16 @@ class BatchMemo(Generic[Value]):
 
         A tensor that was written to since then is another one.
 
-        Neither ``tensors`` nor the value may hold ``key``, or it would never be dropped.
+        The value may not hold ``key``, or it would never be dropped; ``tensors`` may.
         """
         settings = (*settings, *map(version, (key, *tensors)))
+        # ``key`` itself is kept as None, lest the memo keep it alive.
+        others = tuple(None if x is key else x for x in tensors)
         known = self._kept.get(key)
         if known is not None and known[1] == settings:
-            same = zip(known[0], tensors, strict=True)
+            same = zip(known[0], others, strict=True)
             if all(itertools.starmap(operator.is_, same)):
                 return known[2]
         value = make()
-        self._kept[key] = tensors, settings, value
+        self._kept[key] = others, settings, value
         return value

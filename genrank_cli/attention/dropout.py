@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 GOLDEN = 0x9E3779B1  # 2^32 / φ: consecutive keys are spread over all of the 32 bits
-_BITS = 0xFFFFFFFF
+BITS = 0xFFFFFFFF
 
 
 def threshold(dropout: float) -> int:
@@ -20,21 +20,21 @@ def threshold(dropout: float) -> int:
 
 def row_hash(rows: Tensor, heads: int, seed: int) -> Tensor:
     """int64 [H, n] of values below 2^32, for the rows [n] of q."""
-    begin = _mix(torch.tensor(seed & _BITS, device=rows.device))
+    begin = _mix(torch.tensor(seed & BITS, device=rows.device))
     head = torch.arange(heads, device=rows.device)
-    return _mix((begin + rows[None] * heads + head[:, None]) & _BITS)
+    return _mix((begin + rows[None] * heads + head[:, None]) & BITS)
 
 
 def kept(hashes: Tensor, keys: Tensor, dropout: float) -> Tensor:
     """bool [..., n, m]: cells that stay, from `row_hash` [..., n] and tokens [..., m] of k."""
-    cell = _mix((hashes[..., None] + keys[..., None, :] * GOLDEN) & _BITS)
+    cell = _mix((hashes[..., None] + keys[..., None, :] * GOLDEN) & BITS)
     return cell >= threshold(dropout)
 
 
 def _mix(x: Tensor) -> Tensor:
     """The finaliser of MurmurHash3 (32 bits, public domain) on int64 that hold 32 bits."""
     x = x ^ (x >> 16)
-    x = (x * 0x85EBCA6B) & _BITS
+    x = (x * 0x85EBCA6B) & BITS
     x = x ^ (x >> 13)
-    x = (x * 0xC2B2AE35) & _BITS
+    x = (x * 0xC2B2AE35) & BITS
     return x ^ (x >> 16)

@@ -18,6 +18,7 @@ from genrank_cli.attention.backends import BACKENDS
 from genrank_cli.attention.bias import Bias
 from genrank_cli.attention.biases import RULES
 from genrank_cli.attention.call import Call
+from genrank_cli.attention.checks import check_times, check_values
 from genrank_cli.attention.mask import Mask
 from genrank_cli.attention.precision import compute_dtype
 
@@ -78,18 +79,10 @@ def _attend(
         offsets, row_offsets, mask, tensors, places, bias, activation, scale, norm, dropout, seed
     )
     if q.device.type == "cpu":
-        _check_bounds(call, len(q), len(k))
+        check_values(offsets, row_offsets, call.mask, len(q), len(k))
+        check_times(places)
     out, log_sum = BACKENDS[backend].forward(q, k, v, call)
     return out, q.new_empty(0) if log_sum is None else log_sum
-
-
-def _check_bounds(call: Call, rows: int, keys: int) -> None:
-    for name, bounds, tokens in (
-        ("offsets", call.offsets, keys),
-        ("row_offsets", call.row_offsets, rows),
-    ):
-        if int(bounds[-1]) != tokens:
-            raise ValueError(f"{name} end at {int(bounds[-1])}, there are {tokens} tokens")
 
 
 @_attend.register_fake

@@ -102,8 +102,10 @@ def test_a_small_certain_loss_is_tolerated_and_a_doubtful_large_one_is_not_judge
 
 
 def test_noisy_rounds_cannot_be_judged() -> None:
-    now = measurement(pace=pace(seed=1, rounds=6, genrank=1.1))
+    now = measurement(pace=pace(seed=1, rounds=6, genrank=1.13))
     found = checks(now)["speed/genrank step"]
+    assert found.change is not None
+    assert found.change.low < 1.1 < found.change.value
     assert found.outcome is Outcome.CANNOT_JUDGE
     assert "noise between rounds" in found.reason
 
