@@ -46,8 +46,8 @@ def write_baseline(path: Path, found: Measurement) -> None:
     Raises `GenrankError` (4) for one that holds less than was asked for: it would judge nothing.
     """
     failed = [failure for failure in found.failures if not failure.skipped]
-    if found.partial or failed:
-        why = f"{failed[0].id}: {failed[0].reason}" if failed else "it is partial"
+    if failed:
+        why = f"{failed[0].id}: {failed[0].reason}"
         message = f"{path} is left as it was: this run is no baseline ({why})"
         raise GenrankError(message, "run the whole suite", ExitCode.CANNOT_JUDGE)
     path.parent.mkdir(parents=True, exist_ok=True)

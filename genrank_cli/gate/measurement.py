@@ -79,13 +79,12 @@ class Failure(Frozen):
 
 
 class Measurement(Frozen):
-    """See the module's docstring. ``parts``: what was asked for; ``partial``: cut by options."""
+    """See the module's docstring. ``parts``: what was asked for."""
 
     version: int = MEASUREMENT_VERSION
     suite_version: int
     suite_hash: str
     parts: tuple[str, ...] = ("auc", "speed")
-    partial: bool = False
     quality: tuple[Quality, ...] = ()
     pace: Pace | None = None
     benchmarks: Benchmarks | None = None
