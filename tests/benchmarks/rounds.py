@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-ROUNDS, WARM_UP = 5, 1
+ROUNDS, LARGE_ROUNDS, WARM_UP = 5, 3, 1
 
 
 def timed(benchmark: Any, step: Callable[[], object], rounds: int = ROUNDS) -> None:

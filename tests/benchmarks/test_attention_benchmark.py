@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
 from genrank_cli.attention import Alibi, BiasModule, Mask, RelativeBias, attend, packed_mask
-from tests.benchmarks.rounds import timed
+from tests.benchmarks.rounds import LARGE_ROUNDS, ROUNDS, timed
 
 
 @dataclass
@@ -94,7 +94,7 @@ def test_attention(benchmark: Any, name: str, backend: str, bias: str, activatio
         torch.autograd.grad(out, [*inputs, *learned], grad)
 
     benchmark.group = f"{name} {activation}"
-    timed(benchmark, step)
+    timed(benchmark, step, LARGE_ROUNDS if name.startswith("paper") else ROUNDS)
 
 
 @pytest.mark.parametrize("name", SIZES)
@@ -108,4 +108,4 @@ def test_pytorch_causal_softmax(benchmark: Any, name: str) -> None:
         torch.autograd.grad(out, (q, k, v), grad)
 
     benchmark.group = f"{name} softmax"
-    timed(benchmark, step)
+    timed(benchmark, step, LARGE_ROUNDS if name.startswith("paper") else ROUNDS)

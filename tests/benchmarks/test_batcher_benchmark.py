@@ -60,7 +60,7 @@ def test_epoch(
     reader = EventReader(store, {f"number.n{i}": bounds for i in range(numbers)})
     batcher = Batcher(store, samples, ("click", "dwell"), batch_events, reader=reader)
     # Shuffling is part of an epoch; of grouped samples, whose histories overlap, a part will do.
-    batches = 1_000 * 1536 // batch_events
+    batches = 500 * 1536 // batch_events
     counted = {"events": 0, "candidates": 0}
 
     def epoch() -> None:
