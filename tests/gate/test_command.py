@@ -194,6 +194,20 @@ def test_no_baseline_ends_with_4_in_the_first_second(cli: Cli, tmp_path: Path) -
     assert f"genrank check --baseline {tmp_path / 'none.json'} --update" in done.err
 
 
+def test_unusable_data_are_said_before_the_long_work(
+    cli: Cli, baseline: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = suite().quality[0].model_dump() | {"name": "real", "dataset": "ml-100k", "options": {}}
+    both = whole_suite(quality=[suite().quality[0].model_dump(), real])
+    monkeypatch.setattr(suites, "load_suite", lambda: both)
+    fields = json.loads(baseline.read_text()) | {"suite_hash": both.hash}
+    baseline.write_text(json.dumps(fields))
+    monkeypatch.setattr(running, "run_quality", None)  # would fail if it was called
+    done = check(cli, baseline, "--only", "auc")
+    assert done.code == 5
+    assert "genrank data build ml-100k" in done.err
+
+
 @pytest.mark.slow
 def test_an_update_is_shown_and_then_passes(cli: Cli, baseline: Path, tmp_path: Path) -> None:
     new = tmp_path / "new.json"
