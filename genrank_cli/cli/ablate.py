@@ -11,7 +11,7 @@ import typer
 
 from genrank_cli.cli import new_app
 from genrank_cli.cli import options as opt
-from genrank_cli.cli.output import STDOUT, Format, check_output, emit, say, write_stdout
+from genrank_cli.cli.output import Format, check_output, emit, emit_all, say, wants_json
 from genrank_cli.cli.progress import Task, progress
 from genrank_cli.errors import ExitCode, GenrankError
 
@@ -22,9 +22,6 @@ if TYPE_CHECKING:
     from genrank_cli.studies.study import Study
 
 app = new_app()
-
-# In the others a second table would break the file.
-_READABLE = (Format.AUTO, Format.TABLE, Format.MD)
 
 EXAMPLES = """\b
 Examples:
@@ -116,12 +113,13 @@ def ablate(
     Finished runs are reused, interrupted ones go on where they stopped; a run that several studies
     need is made once.
     """
+    check_output(output)
+    as_json = wants_json(format, output, json)  # a form that does not exist is refused now
     if list_:
         from genrank_cli.report.study_plan import studies_table
 
         emit(studies_table(), format, output, json)
         return
-    check_output(output)
     studies = _studies(component)
     if variants is not None and len(studies) > 1:
         raise GenrankError("--variants belongs to one study", "name one with --component")
@@ -154,7 +152,7 @@ def ablate(
         return
     records = _run(plans, budget)
     files = _write(records, runs)
-    _show(records, format, json, output)
+    _show(records, format, as_json, output)
     say(f"wrote {', '.join(str(file) for file in files)}")
     failures = [failure for record in records for failure in record.failures]
     if failures:
@@ -189,20 +187,20 @@ def _write(records: Sequence[StudyRecord], runs: Path) -> list[Path]:
     return written[0] if len(records) == 1 else [files[0].parent for files in written]
 
 
-def _show(records: Sequence[StudyRecord], format: Format, json: bool, output: Path | None) -> None:
-    """One study: its table and its claims; several: the claims of all."""
+def _show(
+    records: Sequence[StudyRecord], format: Format, as_json: bool, output: Path | None
+) -> None:
+    """One study: its table and its claims; several: the claims of all; as JSON the records."""
     from genrank_cli.report.study import claims_table, study_table
 
-    if json or format is Format.JSON:
+    if as_json:
         trees = [record.model_dump(mode="json") for record in records]
-        emit(trees[0] if len(trees) == 1 else {"studies": trees}, format, output, json)
+        emit(trees[0] if len(trees) == 1 else {"studies": trees}, Format.JSON, output)
     elif len(records) > 1:
         emit(claims_table(*records), format, output)
     else:
-        emit(study_table(records[0]), format, output)
-        if records[0].claims and output in (None, STDOUT) and format in _READABLE:
-            write_stdout("")
-            emit(claims_table(records[0]), format)
+        claims = [claims_table(records[0])] if records[0].claims else []
+        emit_all([study_table(records[0]), *claims], format, output)
 
 
 def _run(plans: Sequence[Planned], budget_s: float | None) -> list[StudyRecord]:

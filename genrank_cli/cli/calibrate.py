@@ -12,7 +12,7 @@ from genrank_cli.cli import options as opt
 from genrank_cli.cli.bench.arguments import Seconds, parse_seconds
 from genrank_cli.cli.output import Format, check_output, emit, say, wants_json
 from genrank_cli.cli.progress import progress
-from genrank_cli.errors import GenrankError
+from genrank_cli.errors import ExitCode, GenrankError
 
 app = new_app()
 
@@ -21,6 +21,8 @@ Examples:
   genrank calibrate
   genrank calibrate --budget 5m
   genrank calibrate --repetitions 400 --per-study 8 --out calibration
+
+Exit codes: 0 no promise is broken, 3 one is, 6 the time of --budget was over before the end.
 """
 
 
@@ -56,8 +58,8 @@ def calibrate(
     """
     check_output(output)
     wanted = wants_json(format, output, json)
-    if out is not None and out.exists() and not out.is_dir():
-        raise GenrankError(f"--out {out} is a file", "name a folder")
+    for folder, option in ((runs, "--runs"), (out, "--out")):
+        _check_folder(folder, option)
     import time
 
     from genrank_cli.studies.calibration import TUNING_STEPS, Plan
@@ -79,3 +81,21 @@ def calibrate(
         emit(calibration_table(record), format, output)
     if out is not None:
         say(f"wrote {', '.join(str(file) for file in write_calibration(record, out))}")
+    broken = [
+        f"{rate.question} ({rate.truth})" for rate in record.rates if rate.verdict == "broken"
+    ]
+    if broken:
+        hint = "a promise is broken where the 95 % interval of its rate excludes it: see the table"
+        raise GenrankError(f"broken promises: {'; '.join(broken)}", hint, ExitCode.REGRESSION)
+
+
+def _check_folder(folder: Path | None, option: str) -> None:
+    """Refuse a folder that cannot be made or written, before thousands of models are trained."""
+    if folder is None:
+        return
+    if folder.exists() and not folder.is_dir():
+        raise GenrankError(f"{option} {folder} is a file", "name a folder")
+    place = folder / "probe"
+    while not place.parent.exists():
+        place = place.parent
+    check_output(place, option)

@@ -51,7 +51,7 @@ def check(
     only: Annotated[PartsOption, _parts_option("--only", "Run these parts: auc, speed.")] = None,
     allow_unjudged: Annotated[
         PartsOption,
-        _parts_option("--allow-unjudged", "Parts that may stay unjudged: speed, benchmarks."),
+        _parts_option("--allow-unjudged", "These may stay unjudged: speed, benchmarks."),
     ] = None,
     benchmarks: Annotated[
         Path | None,
@@ -80,11 +80,24 @@ def check(
 
     for place, option in ((output, "-o"), (junit, "--junit"), (summary, "--summary")):
         check_output(place, option)
+    wanted = wants_json(format, output, json)
     parts = _known("--only", only, ("auc", "speed")) or ("auc", "speed")
-    allowed = _known("--allow-unjudged", allow_unjudged, ("auc", "speed", "benchmarks"))
+    allowed = _known("--allow-unjudged", allow_unjudged, ("speed", "benchmarks"))
+    if update:
+        _only_updates(
+            {
+                "--junit": junit,
+                "--summary": summary,
+                "--output": output,
+                "--json": json,
+                "--format": format != Format.AUTO,
+                "--allow-unjudged": allowed,
+            }
+        )
+        _check_place(baseline)
     suite = load_suite()
-    old = None if update and not baseline.exists() else read_baseline(baseline)
-    now = _measure(suite, old, parts, allowed, jobs, benchmarks, update)
+    old = _replaced(baseline) if update else read_baseline(baseline)
+    now = _measure(suite, None if update else old, parts, jobs, benchmarks)
     if update:
         _update(baseline, old, now)
         return
@@ -95,7 +108,7 @@ def check(
     checks = judge(suite, old, now)
     outcome = verdict(checks, allowed)
     _write(checks, now, outcome, junit, summary, allowed)
-    if wants_json(format, output, json):
+    if wanted:
         emit(record(checks, now, outcome), format, output, json)
     else:
         emit(table(checks, now, outcome), format, output)
@@ -113,10 +126,8 @@ def _measure(
     suite: Suite,
     old: Measurement | None,
     parts: tuple[str, ...],
-    allowed: tuple[str, ...],
     jobs: int | None,
     benchmarks: Path | None,
-    update: bool,
 ) -> Measurement:
     """Run the suite, showing how far it is."""
     from genrank_cli.gate.benchmarks import read_benchmarks
@@ -135,12 +146,41 @@ def _measure(
             cells.update(done, last=name)
 
         watch = Watch(on_cell, rounds.update)
-        now = measure_against(
-            suite, None if update else old, parts, allowed=allowed, jobs=jobs, watch=watch
-        )
+        now = measure_against(suite, old, parts, jobs=jobs, watch=watch)
         for task in (rounds, cells):
             task.close()
     return now.model_copy(update={"benchmarks": given})
+
+
+def _only_updates(others: dict[str, object]) -> None:
+    """Refuse options of a comparison beside ``--update``, which compares nothing."""
+    given = [name for name, value in others.items() if value]
+    if given:
+        raise GenrankError(
+            f"--update makes a baseline and judges nothing: it has no use for {', '.join(given)}",
+            "leave them out; afterwards the same command without --update",
+        )
+
+
+def _check_place(path: Path) -> None:
+    """Refuse a place that `write_baseline` could not fill; it makes the folders that are absent."""
+    place = path
+    while not place.parent.exists():
+        place = place.parent
+    check_output(place, "--baseline")
+
+
+def _replaced(path: Path) -> Measurement | None:
+    """The baseline that an update replaces; None where nothing of it can be kept."""
+    from genrank_cli.gate.baseline import read_baseline
+
+    if not path.exists():
+        return None
+    try:
+        return read_baseline(path)
+    except GenrankError as error:
+        say(f"{error.message}; nothing of it is kept")
+        return None
 
 
 def _update(path: Path, old: Measurement | None, now: Measurement) -> None:

@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -87,6 +87,31 @@ def emit(
 
     text = render(result, chosen)
     write_text(output, text)
+    say(f"wrote {output}")
+
+
+def emit_all(tables: Sequence[Table], format: Format, output: Path | None) -> None:
+    """Print ``tables`` below each other; where a form holds one only, say what is left out."""
+    from genrank_cli.report import render
+
+    chosen = _choose(format, output, False)
+    if chosen not in (Format.TABLE, Format.MD):  # in the others a second table breaks the file
+        emit(tables[0], format, output)
+        for table in tables[1:]:
+            say(f"left out, since {chosen} holds one table: {table.title} ({len(table.rows)} rows)")
+        return
+    on_stdout = output is None or output == STDOUT
+    text = "\n\n".join(
+        render(table, chosen, terminal=on_stdout and _is_terminal()).rstrip("\n")
+        for table in tables
+    )
+    if output is None or output == STDOUT:
+        write_stdout(text)
+        return
+    check_output(output)
+    from genrank_cli.files import write_text
+
+    write_text(output, text + "\n")
     say(f"wrote {output}")
 
 

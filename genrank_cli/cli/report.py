@@ -109,11 +109,19 @@ def _write(file: Path, text: str) -> None:
 
 
 def _summarize(records: Records) -> None:
+    from genrank_cli.report.page_benches import all_checks, benches_table
     from genrank_cli.report.page_claims import counts_table, gather, summary_table
 
-    claims = gather(records.studies)
-    emit(summary_table(claims), Format.AUTO)
-    if claims.labels:
-        write_stdout("")
-        emit(counts_table(claims), Format.AUTO)
+    claims = gather(records.studies, records.benches)
+    shown = []
+    if records.studies:
+        shown += [summary_table(claims), counts_table(claims)]
+    if records.benches:
+        shown.append(benches_table(records.benches))
+    if not records.studies:  # nothing else says what was checked
+        shown += all_checks(records.benches)
+    for number, table in enumerate(shown):
+        if number:
+            write_stdout("")
+        emit(table, Format.AUTO)
     say("the whole report: genrank report --html report.html")

@@ -54,22 +54,6 @@ def geometric_ratio(ratios: ArrayLike, confidence: float = 0.95) -> Interval:
     return _exponentiated(paired_t(_logarithms(ratios), confidence))
 
 
-def median_ratio_bootstrap(
-    ratios: ArrayLike, *, seed: int, repetitions: int = 10_000, confidence: float = 0.95
-) -> Interval:
-    """Median of ratios [n] > 0 with a percentile-bootstrap interval, robust against outliers.
-
-    For ten or more rounds of timing: below that the bootstrap covers less than it says.
-    """
-    logs = _logarithms(ratios)
-    n = logs.size
-    if n < 2:
-        return Interval(float(np.exp(logs[0])) if n else NAN, NAN, NAN, n, NAN)
-    draws = np.random.default_rng(seed).integers(n, size=(repetitions, n))
-    medians = np.median(logs[draws], axis=1)  # [repetitions]
-    return _exponentiated(resampled(float(np.median(logs)), medians, n, confidence))
-
-
 def exact_sign_flip_p(differences: ArrayLike) -> float:
     """Two-sided p-value of the sign-flip test of mean zero: share of the 2^n sign patterns whose
     |sum| reaches the observed one.

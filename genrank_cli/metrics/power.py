@@ -10,8 +10,6 @@ from itertools import count
 import numpy as np
 from scipy import optimize, stats
 
-from genrank_cli.errors import GenrankError
-
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(100)  # on [−1, 1]
 
 
@@ -37,16 +35,6 @@ def minimum_detectable(sd: float, n: int, *, power: float = 0.8, confidence: flo
         return 0.0
 
     return sd * _unit_effect(n, power, confidence)
-
-
-def minimum_detectable_ratio(
-    log_sd: float, n: int, *, power: float = 0.8, confidence: float = 0.95
-) -> float:
-    """Smallest factor > 1 that `n` ratios find; `log_sd` is the deviation of their logarithms.
-
-    Its inverse is found as often.
-    """
-    return math.exp(minimum_detectable(log_sd, n, power=power, confidence=confidence))
 
 
 def equivalence_power(margin: float, sd: float, n: int, alpha: float = 0.05) -> float:
@@ -118,15 +106,3 @@ def _smallest(power_at: Callable[[float], float], power: float) -> float:
     """The smallest size at which the increasing `power_at` reaches `power`."""
     reach = next(2.0**step for step in count() if power_at(2.0**step) > power)
     return float(optimize.brentq(lambda size: power_at(size) - power, 0.0, reach, xtol=1e-12))
-
-
-def seeds_needed(effect: float, sd: float, *, power: float = 0.8, confidence: float = 0.95) -> int:
-    """Fewest pairs of deviation `sd` that find a mean difference `effect` ≠ 0 with `power`."""
-    if effect == 0:
-        raise GenrankError("no number of seeds detects an effect of zero")
-    if sd == 0:
-        return 2
-    # A known deviation (the normal test) needs no more pairs than an estimated one: a lower bound.
-    z = stats.norm.ppf((1 + confidence) / 2) + stats.norm.ppf(power)
-    fewest: int = max(2, math.floor((z * sd / effect) ** 2))
-    return next(n for n in count(fewest) if paired_t_power(effect, sd, n, confidence) >= power)

@@ -72,6 +72,7 @@ def claims_table(*records: StudyRecord) -> Table:
             Column("verdict", "verdict"),
             Column("reason", "why"),
             Column("minimum_detectable", "smallest detectable"),
+            Column("p_sign_flip", "sign flip p", Kind.NUMBER, digits=3),
         ],
         rows=[
             [
@@ -82,11 +83,16 @@ def claims_table(*records: StudyRecord) -> Table:
                 f"{claim.symbol} {claim.verdict}",
                 claim.reason,
                 _detectable(claim),
+                claim.p_sign_flip,
             ]
             for record in records
             for claim in record.claims
         ],
-        notes=[note for record in records for note in _factorial(record)],
+        notes=[
+            "Sign flip: the exact two-sided test of no effect over seeds, at least 2 / 2^seeds; "
+            "verdicts are by t-tests.",
+            *(note for record in records for note in _factorial(record)),
+        ],
     )
 
 

@@ -73,7 +73,7 @@ def assemble(
         base=study.base,
         oracle_auc=some["test"][found.task].get("oracle_auc") if some else None,
         rows=[_row(row, study.base, found) for row in rows if found.records[row.name]],
-        claims=judge_claims(study, found, known.left_out),
+        claims=judge_claims(study, found, known.left_out, size),
         failures=[
             Failure(row=outcome.row, seed=outcome.seed, error=outcome.error)
             for outcome in outcomes

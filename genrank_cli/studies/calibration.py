@@ -41,7 +41,7 @@ from genrank_cli.metrics.power import (
     smallest_noninferiority_margin,
 )
 from genrank_cli.studies.calibration_runs import Pool
-from genrank_cli.studies.evidence import Statement
+from genrank_cli.studies.statement import Statement
 from genrank_cli.studies.verdict import Measured, Verdict, judge_study
 
 PILOT_SEED = 1_000_000  # the first pilot's; far from those of the studies

@@ -23,7 +23,7 @@ from genrank_cli.data.batcher import Batcher
 from genrank_cli.data.build import build_store
 from genrank_cli.data.card import Card, load_card, override
 from genrank_cli.data.splits import Part
-from genrank_cli.errors import ExitCode, GenrankError
+from genrank_cli.errors import ExitCode, GenrankError, data_error
 from genrank_cli.files import write_text
 from genrank_cli.metrics.arrays import FloatArray, IntArray
 from genrank_cli.metrics.auc import auc
@@ -204,11 +204,23 @@ class Pool:
 
     def _load(self, users: int) -> dict[int, float]:
         if users not in self._known:
-            file = self._file(users)
-            read = json.loads(file.read_text()) if file.exists() else {}
-            self._known[users] = {int(seed): value for seed, value in read.items()}
+            self._known[users] = _read_pool(self._file(users))
         return self._known[users]
 
     def _save(self, users: int) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         write_text(self._file(users), json.dumps(self._known[users]) + "\n")
+
+
+def _read_pool(file: Path) -> dict[int, float]:
+    """Seed → AUC of the runs kept in ``file``; raises `GenrankError` (5) where it is damaged."""
+    if not file.exists():
+        return {}
+    try:
+        read = json.loads(file.read_text(encoding="utf-8"))
+        return {int(seed): float(value) for seed, value in read.items()}
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        message = f"{file} is not a readable file of finished runs: {error}"
+        raise data_error(
+            message, f"remove it, and its runs are trained again: rm {file}"
+        ) from error

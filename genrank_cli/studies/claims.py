@@ -7,9 +7,9 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from genrank_cli.data.declare import Frozen
+from genrank_cli.errors import GenrankError
+from genrank_cli.studies.statement import Bound, Direction, EffectKind, Statement
 
-EffectKind = Literal["difference", "ratio"]
-Direction = Literal["up", "down"]
 Slice = Literal["all", "cold-items"]
 Metric = Literal[
     "gauc_user",
@@ -44,6 +44,7 @@ class Claim(Frozen):
     """One published statement about a variant, relative to a base.
 
     * an effect: `reported`, its size;
+    * "by more than": `reported` with bound = "at_least";
     * equality ("nearly unchanged", "comparable"): `reported` with a `tolerance` within which it
       holds;
     * a direction without a number ("higher"): `direction`;
@@ -74,6 +75,9 @@ class Claim(Frozen):
         allow_inf_nan=False,
         description="deviation that still counts as equal; of a ratio, 0.05 is a factor of 1.05",
     )
+    bound: Bound = Field(
+        "size", description="at_least: the effect is reported to be larger than that"
+    )
     untestable: str = Field("", description="why no run of this toolkit can tell")
     paper: str = Field("", description="what is reported, where a number does not say it")
     source: str
@@ -91,18 +95,24 @@ class Claim(Frozen):
             raise ValueError("versus compares differences: kind must be difference")
         if self.slice != "all" and self.metric != "auc":
             raise ValueError(f"of a slice only auc is measured, not {self.metric}")
+        if self.slice != "all" and self.task != "main":
+            raise ValueError("of a slice only the main task is measured: leave task out")
+        if self.task != "main" and self.metric in (*EXACT, "speed"):
+            raise ValueError(f"{self.metric} belongs to no task: leave task out")
         return self
 
     @model_validator(mode="after")
-    def _has_something_to_judge(self) -> Claim:
-        if self.reported is None:
-            return self
-        if self.kind == "ratio" and self.reported <= 0:
-            raise ValueError(f"a ratio must be positive, found {self.reported:g}")
-        no_effect = 1.0 if self.kind == "ratio" else 0.0
-        if self.reported == no_effect and self.tolerance is None:
-            raise ValueError("a claim of no effect needs a tolerance within which it holds")
+    def _can_be_judged(self) -> Claim:
+        if self.variant:
+            try:
+                self.judged()
+            except GenrankError as error:
+                raise ValueError(error.message) from None
         return self
+
+    def judged(self) -> Statement:
+        """What is to be tested, of a claim about a variant; raises `GenrankError` as that does."""
+        return Statement(self.kind, self.reported, self.direction, self.tolerance, self.bound)
 
     def rows(self, study_base: str) -> tuple[str, ...]:
         """The rows of the study that the claim compares, its variant first."""

@@ -6,99 +6,28 @@ p-values are small where the interval *excludes* something:
 | statement | `support` rejects | `against` rejects |
 |---|---|---|
 | an effect of size e | the effect is ≤ 0 | the effect is ≥ e/2 |
+| an effect of at least e | the effect is ≤ e | the effect is ≥ e |
 | a direction | the effect is ≤ 0 | the effect is ≥ 0 |
 | equality, tolerance t | the deviation is t or more (TOST) | the deviation is t or less |
 
 p < 0.05 of an effect or a direction is the same as its 95 % t-interval lying wholly on one side:
 the one-sided p is doubled. `support` of an equality is not doubled, which is what makes it the 90 %
 interval inside ± t. The two hypotheses of a statement can never both be true.
+
+Equality of two gains says something only of gains: `support` must also reject "neither side gains",
+with the smaller of the two sides' one-sided p-values doubled for being the best of two.
 """
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from scipy import stats
 
-from genrank_cli.errors import GenrankError
 from genrank_cli.metrics.equivalence import one_sided_p
 from genrank_cli.metrics.intervals import Interval
-from genrank_cli.studies.claims import EffectKind
-
-COMPATIBLE_SHARE = 0.5  # of the claimed effect
-
-Direction = Literal["up", "down"]
-
-
-@dataclass(frozen=True, slots=True)
-class Unit:
-    """Effects are compared as differences; ratios become differences of logarithms."""
-
-    kind: EffectKind
-
-    def inner(self, value: float) -> float:
-        return math.log(value) if self.kind == "ratio" else value
-
-    def outer(self, value: float) -> float:
-        return math.exp(value) if self.kind == "ratio" else value
-
-    def text(self, value: float) -> str:
-        return f"{value:.3g}×" if self.kind == "ratio" else f"{value:+.2g}"
-
-    def bounds(self, interval: Interval) -> str:
-        return f"[{self.text(interval.low)}, {self.text(interval.high)}]"
-
-
-@dataclass(frozen=True, slots=True)
-class Statement:
-    """What is claimed of variant − base, or of variant / base.
-
-    Either a published size `reported`; or that with a `tolerance` (of a ratio, 0.05 is a factor of
-    1.05) within which the two count as equal; or a `direction` without a number. Raises
-    `GenrankError` for anything else, such as "no effect" without a tolerance.
-    """
-
-    kind: EffectKind
-    reported: float | None = None
-    direction: Direction | None = None
-    tolerance: float | None = None
-
-    def __post_init__(self) -> None:
-        if (self.reported is None) == (self.direction is None):
-            raise GenrankError("a claim has either a number or a direction")
-        if self.kind == "ratio" and self.reported is not None and self.reported <= 0:
-            raise GenrankError(f"a ratio must be positive, found {self.reported:g}")
-        if self.tolerance is not None and not (self.tolerance > 0 and self.reported is not None):
-            raise GenrankError("a tolerance is a positive number around a reported one")
-        if self.tolerance is None and self.size == 0:
-            raise GenrankError("a claim of no effect needs a tolerance within which it holds")
-
-    @property
-    def unit(self) -> Unit:
-        return Unit(self.kind)
-
-    @property
-    def size(self) -> float | None:
-        """The claimed effect as a difference (of logarithms); None for a direction."""
-        return None if self.reported is None else self.unit.inner(self.reported)
-
-    @property
-    def margin(self) -> float | None:
-        """The tolerance as a difference (of logarithms)."""
-        if self.tolerance is None:
-            return None
-        return math.log1p(self.tolerance) if self.kind == "ratio" else self.tolerance
-
-    @property
-    def sign(self) -> float:
-        """1 where the claimed effect is positive, else −1; 1 for equality."""
-        if self.tolerance is not None:
-            return 1.0
-        if self.size is None:
-            return 1.0 if self.direction == "up" else -1.0
-        return math.copysign(1.0, self.size)
+from genrank_cli.studies.statement import Direction, Statement
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,24 +74,40 @@ class Evidence:
     against: float
 
 
-def weigh(statement: Statement, effect: Interval, premise: Interval | None = None) -> Evidence:
+def weigh(
+    statement: Statement,
+    effect: Interval,
+    premise: Interval | None = None,
+    gains: Sequence[Interval] = (),
+) -> Evidence:
     """Evidence for and against `statement` in a 95 % interval of its effect.
 
     With a `premise` the statement holds only where that has the claimed direction too: both must
-    then be shown, and the opposite of either contradicts.
+    then be shown, and the opposite of either contradicts. An equality of two `gains` is shown only
+    where one of them is.
     """
-    measured = turned(statement, effect)
-    margin, size = statement.margin, statement.size
+    measured, margin = turned(statement, effect), statement.margin
     if margin is not None:
         inside = max(measured.below(margin), measured.above(-margin))
+        if gains:
+            inside = max(inside, no_gain(statement, gains))
         return Evidence(inside, _doubled(measured.above(margin), measured.below(-margin)))
-    bound = 0.0 if size is None else COMPATIBLE_SHARE * abs(size)
-    shown, excluded = [measured.above(0.0)], [measured.below(bound)]
+    shown, excluded = (
+        [measured.above(statement.needed)],
+        [measured.below(statement.compatible)],
+    )
     if premise is not None:
         gain = turned(Statement(statement.kind, direction=_direction(statement)), premise)
         shown.append(gain.above(0.0))
         excluded.append(gain.below(0.0))
     return Evidence(_doubled(max(shown)), _doubled(*excluded))
+
+
+def no_gain(statement: Statement, gains: Sequence[Interval]) -> float:
+    """p of "none of `gains` is above 0", each tested from one side, for the best of them."""
+    upwards = Statement(statement.kind, direction="up")
+    best = min(turned(upwards, gain).above(0.0) for gain in gains)
+    return min(1.0, len(gains) * best)
 
 
 def _doubled(*p_values: float) -> float:

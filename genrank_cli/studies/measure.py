@@ -38,7 +38,11 @@ class Measurements:
             seed: record["test"][task or self.task].get(name)
             for seed, record in self.records.get(row, {}).items()
         }
-        return {seed: value for seed, value in found.items() if value is not None}
+        return {
+            seed: value
+            for seed, value in found.items()
+            if value is not None and np.isfinite(value)  # nan: one class, nothing to rank
+        }
 
     def values(self, claim: Claim, row: str, part: str = "all") -> Values:
         """What ``claim`` is about, of ``row``, in slice ``part``."""
@@ -80,7 +84,7 @@ class Measurements:
             others = [
                 values[metric]
                 for task, values in record["test"].items()
-                if task != self.task and metric in values
+                if task != self.task and np.isfinite(values.get(metric, np.nan))
             ]
             if others:
                 means[seed] = float(np.mean(others))
@@ -94,6 +98,18 @@ def gain(found: Measurements, claim: Claim, base: str) -> Terms:
         (1.0, found.values(claim, variant, claim.slice)),
         (-1.0, found.values(claim, against, claim.slice)),
     ]
+
+
+def gains(found: Measurements, claim: Claim, base: str) -> list[Terms]:
+    """The gains on both sides of a claim with ``versus``, its own first; else none."""
+    other = claim.versus
+    if other is None:
+        return []
+    sides = [
+        (1.0, found.values(claim, other.variant, other.slice)),
+        (-1.0, found.values(claim, other.base, other.slice)),
+    ]
+    return [gain(found, claim, base), sides]
 
 
 def terms(found: Measurements, claim: Claim, base: str) -> Terms:

@@ -15,6 +15,9 @@ from genrank_cli.training.config import ExperimentConfig, layered_row, nested
 from genrank_cli.training.idle import Idle, refuse_unused
 from genrank_cli.training.run import Cell
 
+#: Events of a store's mean request from which its candidates can be told from single events.
+REQUEST_EVENTS = 2
+
 
 @dataclass(frozen=True)
 class Row:
@@ -78,11 +81,17 @@ def unmet(variant: Variant, store: Store) -> str:
         "content": manifest.content_width > 0,
         "windows": manifest.windows is not None,
         "tasks": sum(task.kind == "binary" for task in manifest.tasks) > 1,
+        "requests": manifest.counts.events >= REQUEST_EVENTS * manifest.counts.requests,
+        "user_profile": bool(manifest.user_fields or manifest.user_numbers),
+        "context": bool(manifest.context or manifest.event_numbers),
     }
     words: dict[Need, str] = {
         "content": "content vectors",
         "windows": "window statistics",
         "tasks": "second binary task",
+        "requests": f"requests of {REQUEST_EVENTS} events or more on average",
+        "user_profile": "fields of users",
+        "context": "context columns",
     }
     missing = [words[need] for need in variant.needs if not has[need]]
     return f"{manifest.name} has no {' and no '.join(missing)}" if missing else ""

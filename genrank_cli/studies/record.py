@@ -68,6 +68,7 @@ class ClaimResult(_Result):
 
     ``paper`` is what is reported as a short text; ``measured`` the interval of the same quantity in
     the claim's unit: variant − base, variant / base, or that minus ``versus``, another gain.
+    ``p_sign_flip`` is the exact sign-flip test of "no effect" over seeds, beside the verdict's own.
     """
 
     id: str
@@ -89,6 +90,7 @@ class ClaimResult(_Result):
     measured: Estimate | None = None
     p: Number | None = None
     p_holm: Number | None = None
+    p_sign_flip: Number | None = None
     sample_only: bool | None = None
     note: str = ""
 

@@ -23,13 +23,16 @@ from genrank_cli.data.card import canonical_hash
 from genrank_cli.data.declare import Frozen
 from genrank_cli.errors import GenrankError, unknown_name
 from genrank_cli.paths import packaged
-from genrank_cli.studies.claims import Claim
+from genrank_cli.studies.claims import Claim, Versus
 
 # No comma and no space: names are listed on the command line, separated by commas.
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+([-+._][a-z0-9]+)*$")]
 Scalar = bool | int | float | str
 Setting = Scalar | list[Scalar]
-Need = Literal["content", "windows", "tasks"]
+Need = Literal["content", "windows", "tasks", "requests", "user_profile", "context"]
+
+#: What decides which events are compared: no row of a study may have its own.
+COMMON = ("data.dataset", "data.split", "data.limit", "data.tasks")
 
 
 class Variant(Frozen):
@@ -50,6 +53,17 @@ class Variant(Frozen):
     @classmethod
     def _dotted(cls, value: Any) -> Any:
         return _dotted(value)
+
+    @field_validator("set")
+    @classmethod
+    def _same_events(cls, value: dict[str, Setting]) -> dict[str, Setting]:
+        own = [path for path in value if path.startswith(COMMON)]
+        if own:
+            raise ValueError(
+                f"{', '.join(own)} decides which events are compared, the same for all variants: "
+                "set it in the study's settings"
+            )
+        return value
 
     @property
     def title(self) -> str:
@@ -106,21 +120,24 @@ class Study(Frozen):
         _unique("variants and references", rows)
         _unique("claims", [claim.id for claim in self.claims])
         names = {variant.name: variant for variant in self.variants}
-        _known("base", self.base, names)
+        _known("base", self.base, names, "variant")
         if not names[self.base].default or names[self.base].needs:
             raise ValueError(
                 f"base {self.base!r} has default = false or needs, but every run needs it"
             )
         if self.factorial is not None:
             for field in ("first", "second", "both"):
-                _known(f"factorial.{field}", getattr(self.factorial, field), names)
+                _known(f"factorial.{field}", getattr(self.factorial, field), names, "variant")
+            four = [self.base, self.factorial.first, self.factorial.second, self.factorial.both]
+            if len(set(four)) < len(four):
+                raise ValueError("factorial: base, first, second and both must be four variants")
         for claim in self.claims:
             self._check_claim(claim, names)
         return self
 
     def _check_claim(self, claim: Claim, names: Mapping[str, Variant]) -> None:
         for row in claim.rows(self.base):
-            _known(f"variant of claim {claim.id!r}", row, names)
+            _known(f"claim {claim.id!r}", row, names, "variant")
         variant, base, *others = claim.rows(self.base) or ("", "-")
         if variant == base:
             raise ValueError(f"claim {claim.id!r} compares the base with itself")
@@ -147,7 +164,8 @@ class Study(Frozen):
             names = [variant.name for variant in self.variants if variant.default]
         for name in names:
             if name not in known:
-                raise unknown_name(f"variant of study {self.name!r}", name, known)
+                error = unknown_name("variant", name, known)
+                raise GenrankError(f"study {self.name!r}: {error.message}", error.hint)
         return tuple(known[name] for name in dict.fromkeys([self.base, *names]))
 
 
@@ -210,9 +228,11 @@ def _dotted(value: Any) -> Any:
     return _flatten(value) if isinstance(value, Mapping) else value
 
 
-def _known(kind: str, name: str, known: Mapping[str, object]) -> None:
+def _known(where: str, name: str, known: Mapping[str, object], kind: str) -> None:
     if name not in known:
-        raise ValueError(_unknown(kind, name, known))
+        error = unknown_name(kind, name, known)
+        advice = f"; {error.hint}" if error.hint else ""
+        raise ValueError(f"{where}: {error.message}{advice}")
 
 
 def _unique(what: str, names: Sequence[str]) -> None:
@@ -221,22 +241,20 @@ def _unique(what: str, names: Sequence[str]) -> None:
         raise ValueError(f"{what} share a name: {', '.join(twice)}")
 
 
-def _unknown(kind: str, name: str, known: Mapping[str, object]) -> str:
-    error = unknown_name(kind, name, known)
-    return " ".join(part for part in (error.message, error.hint) if part)
-
-
 _PARTS: dict[str, type[BaseModel]] = {
     "variants": Variant,
     "references": Reference,
     "claims": Claim,
+    "factorial": Factorial,
+    "versus": Versus,
 }
 
 
 def _explain(found: ErrorDetails, fields: Mapping[str, Any]) -> str:
     """One finding of pydantic as ``key: reason``; table rows are called by their name."""
     place = [str(part) for part in found["loc"]]
-    model = _PARTS.get(place[0], Study) if len(place) > 1 else Study
+    # The innermost table that the key is in: `versus` of a claim, a claim of `claims`.
+    model = next((_PARTS[part] for part in place[-2::-1] if part in _PARTS), Study)
     if len(place) > 1 and place[1].isdigit():
         place[:2] = [f"{place[0]}[{_row_name(fields[place[0]], int(place[1]))}]"]
     if found["type"] == "extra_forbidden":

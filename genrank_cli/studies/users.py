@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import polars as pl
+
+from genrank_cli.errors import data_error
 from genrank_cli.metrics.bootstrap import bootstrap_contrast
 from genrank_cli.metrics.intervals import Interval
 from genrank_cli.studies.claims import Claim
@@ -18,13 +21,23 @@ def auc_over_users(found: Measurements, weighted: Sequence[tuple[float, str]]) -
     if not seeds:
         return None
     score = f"score.{found.task}"
-    terms = [
-        (weight, [read_predictions(one[seed])[score].to_numpy() for seed in seeds])
-        for (weight, _), one in zip(weighted, runs, strict=True)
-    ]
     first = read_predictions(runs[0][seeds[0]])
+    terms = []
+    for (weight, row), one in zip(weighted, runs, strict=True):
+        tables = [read_predictions(one[seed]) for seed in seeds]
+        _same_events(first, tables, row)
+        terms.append((weight, [table[score].to_numpy() for table in tables]))
     label, user = first[f"label.{found.task}"].to_numpy(), first["user"].to_numpy()
     return bootstrap_contrast(label, terms, user, seed=0)
+
+
+def _same_events(first: pl.DataFrame, tables: Sequence[pl.DataFrame], row: str) -> None:
+    """Raise `GenrankError` (data) where predictions are of other events than the ``first`` ones."""
+    if not all(table["row"].equals(first["row"]) for table in tables):
+        raise data_error(
+            f"{row} was tested on other events than the row beside it: nothing to compare",
+            "run it again with --force",
+        )
 
 
 def claim_over_users(found: Measurements, claim: Claim, base: str) -> Interval | None:

@@ -17,7 +17,6 @@ from genrank_cli.metrics.noninferiority import Outcome, non_inferior_ratio, non_
 from genrank_cli.metrics.power import (
     equivalence_power,
     minimum_detectable,
-    minimum_detectable_ratio,
     smallest_equivalence_margin,
     smallest_noninferiority_margin,
 )
@@ -167,6 +166,3 @@ def test_edges_of_the_smallest_sizes() -> None:
         assert math.isnan(smallest(0.1, 1))
         assert math.isnan(smallest(math.nan, 5))
         assert smallest(0.0, 5) == 0.0
-    factor = minimum_detectable_ratio(0.05, 12)
-    assert math.log(factor) == pytest.approx(minimum_detectable(0.05, 12))
-    assert minimum_detectable_ratio(0.0, 12) == 1.0

@@ -16,7 +16,6 @@ from genrank_cli.metrics.intervals import (
     Interval,
     exact_sign_flip_p,
     geometric_ratio,
-    median_ratio_bootstrap,
     paired_t,
 )
 
@@ -63,32 +62,6 @@ def test_inverse_ratios_have_the_inverse_interval(ratios: list[float]) -> None:
     assert one.low == pytest.approx(1 / inverse.high)
     assert one.mean == pytest.approx(stats.gmean(ratios))
     assert one.sd == pytest.approx(inverse.sd)
-
-
-def test_the_median_ratio_shrugs_off_an_outlier() -> None:
-    ratios = np.append(np.random.default_rng(0).lognormal(np.log(1.25), 0.02, 29), 40.0)
-    interval = median_ratio_bootstrap(ratios, seed=0)
-    assert interval.mean == pytest.approx(1.25, abs=0.02)
-    assert 1.2 < interval.low < interval.mean < interval.high < 1.3
-    assert geometric_ratio(ratios).high > 1.5
-
-
-def test_the_median_bootstrap_follows_its_seed_and_inverts() -> None:
-    ratios = np.random.default_rng(1).lognormal(0.2, 0.1, 21)
-    one, again = (median_ratio_bootstrap(ratios, seed=3) for _ in range(2))
-    inverse = median_ratio_bootstrap(1 / ratios, seed=3)
-    assert one == again
-    assert one != median_ratio_bootstrap(ratios, seed=4)
-    assert (one.low, one.high) == pytest.approx((1 / inverse.high, 1 / inverse.low))
-    assert one.mean == pytest.approx(np.median(ratios))
-    assert np.isnan(median_ratio_bootstrap([1.5], seed=0).low)
-
-
-def test_the_median_bootstrap_covers() -> None:
-    draws = np.random.default_rng(2).lognormal(0.1, 0.05, (300, 25))
-    intervals = [median_ratio_bootstrap(d, seed=i, repetitions=500) for i, d in enumerate(draws)]
-    covered = np.mean([i.low <= np.exp(0.1) <= i.high for i in intervals])
-    assert covered == pytest.approx(0.95, abs=0.04)
 
 
 @given(st.lists(st.integers(-4, 4), min_size=1, max_size=9))

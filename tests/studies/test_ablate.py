@@ -185,6 +185,59 @@ def test_several_studies_on_the_command_line(cli: Cli, runs: Path, tmp_path: Pat
     assert plan.startswith("### Would run 0 of 3 cells")
 
 
+CLAIMED = """
+[[claims]]
+id = "gap"
+variant = "no-gap"
+reported = 0.01
+source = "a paper"
+"""
+
+
+def test_every_form_of_a_study_says_its_claims(cli: Cli, runs: Path, tmp_path: Path) -> None:
+    file = tmp_path / "small.toml"
+    file.write_text(MINE + CLAIMED)
+    line = [
+        "ablate", "--component", str(file), "--data", "little", "--seeds", "0", "--rounds", "0",
+        "--runs", str(runs), "--threads", "1",
+        *(f"--set={path}={value}" for path, value in SMALL.items()),
+    ]  # fmt: skip
+    (forms := tmp_path / "forms").mkdir()
+    said = {}
+    for suffix in ("json", "md", "csv"):
+        done = cli(*line, "-o", str(forms / f"o.{suffix}"))
+        assert done.code == 0, done.err
+        assert done.out == ""
+        said[suffix] = done.err
+    record = json.loads((forms / "o.json").read_text())
+    assert record == json.loads(cli(*line, "--json").out)
+    assert record["claims"][0]["id"] == "gap"
+    assert "### Claims" in (forms / "o.md").read_text()
+    assert (forms / "o.csv").read_text().startswith("row,auc,")
+    assert "left out, since csv holds one table: Claims (1 rows)" in said["csv"]
+    assert "left out" not in said["md"] + said["json"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--json", "--format", "csv"), "--json and --format csv contradict each other"),
+        (("-o", "claims.xlsx"), "unknown file suffix '.xlsx'"),
+        (("-o", "/nowhere/claims.csv"), "the folder /nowhere does not exist"),
+    ],
+)
+def test_a_form_that_cannot_be_written_is_refused_before_any_work(
+    cli: Cli, options: tuple[str, ...], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def work(*_: object) -> None:
+        raise AssertionError("began to plan")
+
+    monkeypatch.setattr(ablate, "plan", work)
+    done = cli("ablate", "--component", "bias", "--data", "little", *options)
+    assert done.code == ExitCode.USAGE
+    assert message in done.err
+
+
 MINE = """
 name = "mine"
 version = 1
@@ -223,5 +276,5 @@ def test_a_base_cannot_need_what_a_dataset_may_lack() -> None:
     variants = [{"name": "rab", "preset": "hstu", "needs": ["content"]}, *OTHER["variants"][1:]]
     with pytest.raises(ValueError, match="every run needs it"):
         study(variants=variants)
-    with pytest.raises(ValueError, match=r"unknown factorial.second 'alib'"):
+    with pytest.raises(ValueError, match=r"factorial.second: unknown variant 'alib'"):
         study(factorial={"first": "none", "second": "alib", "both": "alibi"})

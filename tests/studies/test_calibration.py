@@ -206,6 +206,7 @@ def test_the_table_says_what_was_promised(record: CalibrationRecord) -> None:
     text = render(calibration_table(record), "md")
     assert "≤ 5 %" in text
     assert "≥ 80 %" in text
+    assert "half as many repetitions (2)" in text
     assert f"instead of {record.effect.users_of_base}" in text
     assert text.count("+ kept") + text.count("~ not excluded") + text.count("x broken") >= 10
 
@@ -219,6 +220,10 @@ def test_the_command_prints_and_writes(
         asked.append((plan, folder, deadline))
         return record
 
+    whole = [
+        one.model_copy(update={"rate": one.promised, "low": 0, "high": 1}) for one in record.rates
+    ]
+    record = record.model_copy(update={"rates": whole})
     monkeypatch.setattr("genrank_cli.studies.calibration_record.calibrate", made)
     options = ("--repetitions", "8", "--per-study", "3", "--pilots", "12", "--runs", str(tmp_path))
     out = tmp_path / "results"
@@ -230,6 +235,25 @@ def test_the_command_prints_and_writes(
     as_json = cli("calibrate", *options, "--json", "--budget", "5m")
     assert CalibrationRecord.model_validate(json.loads(as_json.out)) == record
     assert asked[1][2] is not None
-    refused = cli("calibrate", "--out", str(out / "calibration.md"))
-    assert refused.code == 2
+    for option in ("--out", "--runs"):
+        for place in (out / "calibration.md", out / "calibration.md" / "deeper"):
+            refused = cli("calibrate", option, str(place))
+            assert refused.code == 2
+            assert option in refused.err
     assert len(asked) == 2
+    lost = whole[0].model_copy(update={"rate": 0.3, "low": 0.2, "high": 0.4})
+    record = record.model_copy(update={"rates": [lost, *whole[1:]]})
+    broken = cli("calibrate", *options)
+    assert broken.code == 3
+    assert "x broken" in broken.out
+    assert "broken promises: called significant (identical)" in broken.err
+
+
+def test_a_damaged_file_of_runs_is_named(tmp_path: Path) -> None:
+    Pool(Dice(), tmp_path).aucs(200, range(3))
+    [file] = tmp_path.glob("*.json")
+    for text in ("{", "[]", '{"x": 1}', '{"1": null}'):
+        file.write_text(text)
+        with pytest.raises(GenrankError, match=file.name) as caught:
+            Pool(Dice(), tmp_path).aucs(200, [0])
+        assert caught.value.exit_code is ExitCode.DATA

@@ -14,7 +14,6 @@ from genrank_cli.metrics.intervals import Interval
 from genrank_cli.studies.assemble import Known, assemble
 from genrank_cli.studies.claims import Claim
 from genrank_cli.studies.factorial import auc_interaction, predicted_speed, speeds
-from genrank_cli.studies.judging import judge_claims
 from genrank_cli.studies.measure import Measurements, missing, terms
 from genrank_cli.studies.record import StudyRecord
 from genrank_cli.studies.slices import COLD_EVENTS, cold_items, item_slices, mean_slices
@@ -124,7 +123,10 @@ def test_a_dataset_of_one_task_has_no_others() -> None:
         ),
         ({"slice": "cold-items", "metric": "ne"}, "of a slice only auc"),
         ({"versus": {"variant": "alibi", "base": "alibi"}}, "compares 'alibi' with itself"),
-        ({"versus": {"variant": "alibi", "base": "rub"}}, "unknown variant of claim .* 'rub'"),
+        (
+            {"versus": {"variant": "alibi", "base": "rub"}},
+            "claim 'small.auc': unknown variant 'rub'",
+        ),
         ({"base": "none"}, "compares the base with itself"),
     ],
 )
@@ -142,66 +144,6 @@ def test_statements_are_short() -> None:
     assert statement(reported=0.0, tolerance=0.001) == "unchanged"
     assert statement(reported=None, direction="down") == "lower"
     assert statement(paper="below −0.0100") == "below −0.0100"
-
-
-@pytest.fixture
-def no_predictions(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Records without files: nothing to resample users of."""
-    monkeypatch.setattr("genrank_cli.studies.judging.claim_over_users", lambda *_: None)
-
-
-@pytest.mark.usefixtures("no_predictions")
-def test_every_claim_is_judged_and_none_that_was_not_asked_for() -> None:
-    claims = (
-        claim("none", "auc", "difference", 0.01),
-        claim("none", "speed", "ratio", 2.0),
-        claim("none", "flops.attention", "ratio", 0.25, tolerance=0.01),
-        # Work is counted for rows that were not run as well.
-        claim("none", "flops.attention", "ratio", 0.5, tolerance=0.01, id="half", base="doubled"),
-        claim("window", "auc", "difference", 0.01, id="left.out"),
-        claim("hstu", "auc", "difference", 0.01, id="not.run"),
-        {"id": "online", "untestable": "needs live traffic", "source": "a paper", "paper": "+1 %"},
-    )
-    variants = [{"name": n, "preset": "hstu"} for n in ("rab", "none", "window", "hstu", "doubled")]
-    made = study(variants=variants, claims=claims)
-    judged = {c.id: c for c in judge_claims(made, FOUND, {"window": "no windows here"})}
-    assert "not.run" not in judged
-    assert judged["left.out"].verdict == judged["online"].verdict == "not testable here"
-    assert judged["left.out"].reason == "no windows here"
-    assert (judged["online"].reason, judged["online"].paper) == ("needs live traffic", "+1 %")
-    assert judged["small.flops.attention"].verdict == judged["half"].verdict == "reproduced"
-    assert judged["small.auc"].measured is not None
-    assert judged["small.auc"].measured.mean == pytest.approx(0.015)
-    assert judged["small.speed"].measured is not None
-    assert judged["small.speed"].measured.mean == pytest.approx(2.0)
-
-
-def gains(generative: list[float], other: list[float]) -> str:
-    """Verdict on "at least twice the gain", with the gains of three seeds on both sides."""
-    runs = {
-        name: {seed: record(0.7 + gain, 0, 0) for seed, gain in enumerate(values)}
-        for name, values in (("none", generative), ("alibi", other), ("rab", [0.0] * 3))
-    }
-    made = study(
-        claims=[
-            claim("none", "auc", "difference", 0.1)
-            | {
-                "reported": None,
-                "direction": "up",
-                "versus": {"variant": "alibi", "base": "rab", "times": 2},
-            }
-        ]
-    )
-    (judged,) = judge_claims(made, Measurements(runs, "click"), {})
-    return judged.verdict
-
-
-@pytest.mark.usefixtures("no_predictions")
-def test_twice_the_gain_needs_a_gain() -> None:
-    assert gains([0.050, 0.051, 0.052], [0.010, 0.011, 0.010]) == "reproduced"
-    assert gains([0.015, 0.016, 0.015], [0.010, 0.011, 0.010]) == "contradicted"
-    # Less lost than twice the other's loss is no gain.
-    assert gains([-0.010, -0.011, -0.010], [-0.010, -0.011, -0.010]) != "reproduced"
 
 
 def test_the_prediction_for_both_changes_is_the_papers() -> None:

@@ -33,7 +33,7 @@ def test_picked_variants_keep_the_base_and_the_references() -> None:
 
 
 def test_unknown_variant_is_named() -> None:
-    with pytest.raises(GenrankError, match=r"unknown variant of study 'small' 'alib'") as caught:
+    with pytest.raises(GenrankError, match=r"study 'small': unknown variant 'alib'") as caught:
         rows(variants=["alib"])
     assert "alibi" in caught.value.hint
 

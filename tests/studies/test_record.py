@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from genrank_cli.metrics.intervals import geometric_ratio, paired_t
+from genrank_cli.metrics.intervals import exact_sign_flip_p, geometric_ratio, paired_t
 from genrank_cli.studies.assemble import assemble
 from genrank_cli.studies.cells import Outcome
 from genrank_cli.studies.record import StudyRecord
@@ -118,8 +118,12 @@ def test_claims_are_judged_on_what_was_measured(tmp_path: Path) -> None:
     assert verdicts == {
         "small.auc": ("within noise", "~"),
         "small.speed": ("reproduced", "+"),
+        "not.run": ("not testable here", "?"),
     }
-    for judged in record.claims:
+    assert record.claims[0].p_sign_flip == exact_sign_flip_p([NONE[s] - BASE[s] for s in BASE])
+    assert record.claims[1].p_sign_flip is None  # of rounds, not of seeds
+    assert record.claims[1].reason.endswith("; measured at size tiny on a CPU")
+    for judged in record.claims[:2]:
         assert judged.reason
         assert judged.minimum_detectable is not None
         assert judged.source == "a paper"

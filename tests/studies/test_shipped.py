@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 
+from genrank_cli.data.store import Manifest
 from genrank_cli.studies.catalogue import claim_catalogue
 from genrank_cli.studies.plan import Row, plan_rows, unmet
 from genrank_cli.studies.study import list_studies, load_study
-from tests.factory import make_store
+from genrank_cli.training.prepare import prepare
+from tests.factory import MemoryStore, make_store
 
 #: The claim ids of the papers' tables, with what is published: the size, or the direction.
 PUBLISHED: dict[str, float | str] = {
@@ -44,7 +46,18 @@ PUBLISHED: dict[str, float | str] = {
 }
 
 #: Other readings of a published claim.
-READINGS = {"loss.history.few", "mask.visible.candidates", "prod.main.gauc", "prod.other.gauc"}
+READINGS = {
+    "loss.history.few",
+    "mask.visible.candidates",
+    "prod.main.gauc",
+    "prod.other.gauc",
+    "org.attention_cost.undoubled",
+    "org.projection_cost.undoubled",
+}
+
+#: Claims that say "by more than", "above".
+BOUNDS = {"loss.history", "loss.history.few", "mask.visible", "mask.visible.candidates"}
+BOUNDS |= {"prod.main", "prod.main.gauc"}
 
 STUDIES = {name: load_study(name) for name in list_studies()}
 IN_ALL = {name: study for name, study in STUDIES.items() if not study.extra}
@@ -74,14 +87,23 @@ def test_claims_say_what_was_published() -> None:
         ), name
 
 
+def test_bounds_are_judged_as_bounds() -> None:
+    claims = [claim for study in IN_ALL.values() for claim in study.claims]
+    assert {claim.id for claim in claims if claim.bound == "at_least"} == BOUNDS
+    words = ("more than", "above", "below")
+    assert {c.id for c in claims if c.reported and any(w in c.paper for w in words)} <= BOUNDS
+
+
 @pytest.mark.parametrize("name", list(STUDIES))
 def test_rows_train_alike_but_for_what_they_are_about(name: str) -> None:
-    """Equal budgets: only the study of sample organisations may batch its rows differently."""
+    """Equal budgets: only studies of sample organisations may batch their rows differently.
+
+    Those of `modules` differ too, but each is batched like the row that it is compared with.
+    """
     rows = planned(name).values()
+    own = {"batch_events"} if name in ("grouping", "packing", "modules") else set()
     training = {
-        row.config.training.model_dump_json(exclude={"batch_events"})
-        for row in rows
-        if row.preset != "rates"
+        row.config.training.model_dump_json(exclude=own) for row in rows if row.preset != "rates"
     }
     assert len(training) == 1
 
@@ -138,6 +160,7 @@ def test_modules_are_compared_with_the_same_model_without_them(module: str) -> N
         assert with_it == without
         same = [rows[name].config.data.samples for name in (variant, base)]
         assert same[0].model_copy(update={"long_history": 0}) == same[1]
+        assert rows[variant].config.training == rows[base].config.training
     assert [rows[name].preset for name in claim.rows("genrank")] == ["genrank"] * 2 + ["dlrm"] * 2
 
 
@@ -152,6 +175,60 @@ def test_what_a_dataset_lacks_is_named() -> None:
     assert left["no-windows"] == f"{store.manifest.name} has no window statistics"
     assert store.manifest.windows is None
     assert "genrank" not in left
+
+
+def with_manifest(store: MemoryStore, manifest: Manifest) -> MemoryStore:
+    return MemoryStore(manifest, {}, store.users, store.items)
+
+
+def test_rows_that_would_test_nothing_are_left_out() -> None:
+    """MovieLens has no context, and requests of one event have no candidates beside each other."""
+    store = make_store(per_request=7)
+    fields = store.manifest.model_copy(update={"user_fields": {"segment": None}})
+    store = with_manifest(store, fields)
+    counts = store.manifest.counts.model_copy(update={"requests": store.manifest.counts.events})
+    poor = store.manifest.model_copy(update={"context": {}, "event_numbers": {}, "counts": counts})
+    bare = with_manifest(store, poor)
+    left = {
+        f"{study.name}/{variant.name}": reason
+        for study in STUDIES.values()
+        for variant in study.variants
+        if (reason := unmet(variant, bare)) and not unmet(variant, store)
+    }
+    few = f"{poor.name} has no requests of 2 events or more on average"
+    assert left == {
+        "mask/visible": few,
+        "grouping/pointwise": few,
+        "grouping/shuffled": few,
+        "features/few": f"{poor.name} has no context columns",
+        "features/no-context": f"{poor.name} has no context columns",
+    }
+    nobody = poor.model_copy(update={"user_fields": {}, "user_numbers": {}})
+    few_row = next(v for v in STUDIES["features"].variants if v.name == "few")
+    assert unmet(few_row, with_manifest(store, nobody)).endswith(
+        "has no fields of users and no context columns"
+    )
+
+
+def test_samples_are_organised_on_equal_budgets() -> None:
+    """Requests of 8 events, as the note of the study says: as many steps an epoch, within 10 %."""
+    store = make_store(lengths=(400,) * 60, per_request=15)
+    steps = {
+        name: len(prepare(store, row.config).train.in_order())
+        for name, row in planned("grouping").items()
+    }
+    assert min(steps.values()) > 10
+    assert max(steps.values()) <= 1.1 * min(steps.values())
+
+
+def test_both_sides_of_the_search_see_the_same_events() -> None:
+    rows = planned("modules")
+    short = rows["genrank-short"].config.data.samples
+    for name in ("dlrm-short", "dlrm-short+sim"):
+        config = rows[name].config
+        assert config.model.model_dump()["recent"] == short.longest_history == 48
+    long = planned("paradigm")["dlrm-long"].config
+    assert long.model.model_dump()["recent"] == long.data.samples.history
 
 
 def test_a_cell_of_several_studies_is_the_same_cell() -> None:

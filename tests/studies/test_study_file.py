@@ -119,7 +119,7 @@ def test_selection_starts_with_the_base_and_names_no_variant_twice(file: Path) -
     study = load_study(file)
     selected = [variant.name for variant in study.select(["window", "isolated", "window"])]
     assert selected == ["isolated", "window"]
-    with pytest.raises(GenrankError, match="unknown variant of study 'mask' 'visibel'") as caught:
+    with pytest.raises(GenrankError, match="study 'mask': unknown variant 'visibel'") as caught:
         study.select(["visibel"])
     assert "did you mean 'visible'?" in caught.value.hint
 
@@ -158,13 +158,37 @@ def test_the_hash_follows_meaning_not_wording(file: Path, old: str, new: str, sa
         (
             'base = "isolated"',
             'base = "isolatd"',
-            "unknown base 'isolatd'.*did you mean 'isolated'",
+            "base: unknown variant 'isolatd'; allowed: .*; did you mean 'isolated'",
         ),
         (
             'variant = "visible"',
             'variant = "visble"',
-            "claim 'mask.visible' 'visble'.*did you mean",
+            "claim 'mask.visible': unknown variant 'visble'; allowed: .*; did you mean 'visible'",
         ),
+        (
+            'variant = "visible"',
+            'variant = "visible"\nversus = { variant = "window", base = "visible", tims = 2 }',
+            r"claims\[mask.visible\].versus.tims: unknown key, did you mean 'times'",
+        ),
+        (
+            'base = "isolated"',
+            'base = "isolated"\nfactorial = { first = "visible", second = "window", shar = 1 }',
+            "factorial.shar: unknown key, did you mean 'share'",
+        ),
+        (
+            'base = "isolated"',
+            'base = "isolated"\nfactorial = { first = "visible", second = "visible", '
+            'both = "visible" }',
+            "base, first, second and both must be four variants",
+        ),
+        (
+            "= 64",
+            '= 64\n"data.split" = "user"',
+            r"variants\[window\].set: data.split decides which events are compared",
+        ),
+        ("= 64", "= 64\ndata.limit = 9", r"variants\[window\].set: data.limit decides"),
+        ("= 64", '= 64\ndata.tasks = ["a"]', r"variants\[window\].set: data.tasks decides"),
+        ("= 64", '= 64\ndata.dataset = "a"', r"variants\[window\].set: data.dataset decides"),
         ('variant = "visible"', 'variant = "isolated"', "compares the base with itself"),
         ('name = "window"', 'name = "visible"', "variants and references share a name: visible"),
         ('name = "dlrm"', 'name = "visible"', "variants and references share a name: visible"),

@@ -99,7 +99,7 @@ def test_claims_of_several_studies_name_their_study(tmp_path: Path) -> None:
     lines = several.splitlines()
     assert lines[0].startswith("study,claim,")
     assert len(lines) == 5
-    assert "other,online,,+1 %,? not testable here,needs live traffic," in lines
+    assert "other,online,,+1 %,? not testable here,needs live traffic,," in lines
 
 
 def test_a_study_without_claims_says_nothing_of_them(tmp_path: Path) -> None:

@@ -14,8 +14,8 @@ from pydantic import ValidationError
 from genrank_cli.errors import GenrankError
 from genrank_cli.metrics.intervals import Interval, geometric_ratio, paired_t
 from genrank_cli.metrics.power import minimum_detectable
-from genrank_cli.studies.claims import Claim, EffectKind
-from genrank_cli.studies.evidence import Statement
+from genrank_cli.studies.claims import Claim
+from genrank_cli.studies.statement import EffectKind, Statement
 from genrank_cli.studies.verdict import Judgement, Measured, Verdict, contrast, judge_study
 
 EFFECT = 0.0010
@@ -49,6 +49,7 @@ def between(low: float, high: float) -> Interval:
         (0.0006, 0.0014, Verdict.REPRODUCED, "claimed direction"),
         (0.0001, 0.0006, Verdict.REPRODUCED, "claimed direction"),
         (0.0015, 0.0025, Verdict.REPRODUCED, "larger than claimed"),
+        (0.0002, 0.0009, Verdict.REPRODUCED, ", smaller than claimed"),
         (-0.0002, 0.0012, Verdict.WITHIN_NOISE, "smallest detectable effect is +0.017"),
         (-0.0100, 0.0100, Verdict.WITHIN_NOISE, "neither"),
         (0.0000, 0.0020, Verdict.WITHIN_NOISE, "neither"),
@@ -237,6 +238,11 @@ def test_a_claim_of_equality_is_judged_by_its_tolerance() -> None:
         ({"kind": "ratio", "reported": -1.0}, "must be positive"),
         ({"reported": math.nan}, "finite"),
         ({"tolerance": 0.0}, "greater than 0"),
+        ({"reported": None, "direction": "up", "tolerance": 0.1}, "around a reported one"),
+        ({"bound": "at_least", "tolerance": 0.1}, "without a tolerance"),
+        ({"slice": "cold-items", "task": "others"}, "leave task out"),
+        ({"metric": "parameters", "task": "others"}, "belongs to no task"),
+        ({"metric": "flops.attention", "task": "others"}, "belongs to no task"),
         ({"metric": "gauc"}, "'auc' or 'speed'"),
     ],
 )

@@ -8,9 +8,12 @@ from typing import Annotated
 
 import typer
 
-from genrank_cli.errors import GenrankError
-
 UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3_600.0}
+
+
+def _refused(message: str, example: str) -> typer.BadParameter:
+    """The error to which typer adds the option's name."""
+    return typer.BadParameter(f"{message}; write {example}")
 
 
 class Sizes(tuple[int, ...]):
@@ -23,13 +26,13 @@ class Sizes(tuple[int, ...]):
 
 
 def parse_sizes(text: str | Sizes) -> Sizes:
-    """``240,480`` as numbers, each once; raises `GenrankError` (usage)."""
+    """``240,480`` as numbers, each once; raises typer.BadParameter."""
     if isinstance(text, Sizes):
         return text
     parts = [part.strip() for part in text.split(",")]
     wrong = next((part for part in parts if not re.fullmatch(r"[1-9]\d{0,8}", part)), None)
     if wrong is not None:
-        raise GenrankError(f"{text!r}: {wrong!r} is no whole number above 0", "write 240,480")
+        raise _refused(f"{wrong!r} is no whole number above 0", "240,480")
     return Sizes(dict.fromkeys(int(part) for part in parts))
 
 
@@ -41,12 +44,12 @@ class Seconds(float):
 
 
 def parse_seconds(text: str | Seconds) -> Seconds:
-    """``90``, ``90s``, ``1.5m`` as seconds; raises `GenrankError` (usage)."""
+    """``90``, ``90s``, ``1.5m`` as seconds; raises typer.BadParameter."""
     if isinstance(text, Seconds):
         return text
     match = re.fullmatch(r"(\d{1,6}(?:\.\d*)?)([smh]?)", text.strip())
     if match is None or float(match[1]) == 0:
-        raise GenrankError(f"{text!r} is no duration", "write 90s or 2m")
+        raise _refused(f"{text!r} is no duration", "90s or 2m")
     return Seconds(float(match[1]) * UNITS[match[2]])
 
 
@@ -58,13 +61,13 @@ class Share(float):
 
 
 def parse_share(text: str | Share) -> Share:
-    """``3%`` or ``0.03`` as 0.03; raises `GenrankError` (usage)."""
+    """``3%`` or ``0.03`` as 0.03; raises typer.BadParameter."""
     if isinstance(text, Share):
         return text
     match = re.fullmatch(r"(\d*\.?\d+)\s*(%?)", text.strip())
     value = float(match[1]) / (100 if match[2] else 1) if match else 0.0
     if not 0 < value < 1:
-        raise GenrankError(f"{text!r} is no share between 0 and 1", "write 3% or 0.03")
+        raise _refused(f"{text!r} is no share between 0 and 1", "3% or 0.03")
     return Share(value)
 
 

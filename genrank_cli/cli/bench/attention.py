@@ -9,14 +9,13 @@ import typer
 
 from genrank_cli.cli import options as opt
 from genrank_cli.cli.bench import arguments as arg
+from genrank_cli.cli.bench.following import Following, finish, widest
 from genrank_cli.cli.bench.output import check_places, write
-from genrank_cli.cli.output import Format, emit, say
-from genrank_cli.cli.progress import Progress, Task, progress
-from genrank_cli.errors import ExitCode, GenrankError
+from genrank_cli.cli.output import Format, emit
+from genrank_cli.cli.progress import progress
 
 if TYPE_CHECKING:
     from genrank_cli.bench.attention.plan import Request
-    from genrank_cli.bench.attention.run import Watch
     from genrank_cli.bench.record import BenchRecord
     from genrank_cli.report.table import Table
 
@@ -132,21 +131,7 @@ def attention(
         return
     record = _run(request)
     write(record, format, json, output, plot)
-    if record.interrupted:
-        raise GenrankError(
-            "interrupted; what was finished is kept",
-            "the same command measures all of it again",
-            ExitCode.INTERRUPTED,
-        )
-    if output is None:
-        say("next: -o FILE.json keeps the record, genrank bench show FILE.json shows it again")
-    if record.failures:
-        first = record.failures[0]
-        raise GenrankError(
-            f"{len(record.failures)} rows failed: {first.name}: {first.reason}",
-            "the others are kept; -v shows the traceback",
-            ExitCode.PARTIAL,
-        )
+    finish(record, output)
 
 
 def _plan_table(request: Request) -> Table:
@@ -178,52 +163,16 @@ def _plan_table(request: Request) -> Table:
 
 def _run(request: Request) -> BenchRecord:
     """Measure, showing the case and the row that it is at."""
-    from genrank_cli.bench.attention.run import run
+    from genrank_cli.bench.attention.run import Watch, run
 
-    with progress() as shown:
-        following = _Following(shown, request)
-        try:
-            record = run(request, following.watch())
-        except KeyboardInterrupt as error:
-            message = "interrupted before a case was finished: nothing is kept"
-            raise GenrankError(message, "", ExitCode.INTERRUPTED) from error
-        following.close()
-    return record
-
-
-class _Following:
-    """A task for the case that is being measured, then one for the memory."""
-
-    def __init__(self, shown: Progress, request: Request) -> None:
-        self._shown, self._request = shown, request
-        self._name, self._memory_rows = "", 0
-        self._task: Task | None = None
-
-    def watch(self) -> Watch:
-        """What `run` calls."""
-        from genrank_cli.bench.attention.run import Watch
-
-        return Watch(self._warming, self._round, self._memory)
-
-    def close(self) -> None:
-        """End the task that is open."""
-        if self._task is not None:
-            self._task.close()
-
-    def _open(self, name: str, total: float | None = None) -> Task:
-        if self._task is None or name != self._name:
-            self.close()
-            self._name, self._task = name, self._shown.task(name, total)
-        return self._task
-
-    def _warming(self, case: str, row: str) -> None:
-        self._open(case).update(0, warming=row)
-
-    def _round(self, case: str, done: int, precision: float) -> None:
-        widest = f"±{100 * precision:.1f} %" if precision < 1 else "over ±100 %"
-        figures = {"rounds": str(done), "widest": widest}
-        self._open(f"{case}, rounds", self._request.rounds).update(done, None, **figures)
-
-    def _memory(self, row: str) -> None:
-        self._memory_rows += 1
-        self._open("memory").update(self._memory_rows, row=row)
+    with progress() as shown, Following(shown) as following:
+        return run(
+            request,
+            Watch(
+                lambda case, row: following.at(case, 0, warming=row),
+                lambda case, done, share: following.at(
+                    f"{case}, rounds", done, request.rounds, rounds=str(done), widest=widest(share)
+                ),
+                lambda row: following.at("memory", 0, row=row),
+            ),
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -40,11 +41,10 @@ def compare(
     check_places(format, json, output, plot)
     from genrank_cli.bench.compare.compare import compare as compared
     from genrank_cli.bench.record import read_record
-    from genrank_cli.training.environment import environment
+    from genrank_cli.training.environment import command_line
 
-    found = compared(
-        read_record(old), read_record(new), (old.name, new.name), environment(), anyway=anyway
-    )
+    names, command = (old.name, new.name), command_line(sys.argv)
+    found = compared(read_record(old), read_record(new), names, command, anyway=anyway)
     if dry_run:
         say(f"would compare {len(found.changes)} quantities of {old} and {new}")
         return

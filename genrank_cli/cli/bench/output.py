@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,11 +20,9 @@ from genrank_cli.errors import unknown_name
 
 if TYPE_CHECKING:
     from genrank_cli.bench.record import BenchRecord
+    from genrank_cli.report.table import Table
 
 PLOT_SUFFIXES = (".png", ".svg")
-
-#: In the others a second table would break the file.
-READABLE = ("table", "md")
 
 
 def check_places(format: Format, json: bool, output: Path | None, plot: Path | None) -> None:
@@ -38,7 +37,7 @@ def check_places(format: Format, json: bool, output: Path | None, plot: Path | N
 def write(
     record: BenchRecord, format: Format, json: bool, output: Path | None, plot: Path | None
 ) -> None:
-    """The record as JSON, or its tables: all of them where a file can hold several."""
+    """The record as JSON, or its tables: all of them, but as CSV the first one."""
     from genrank_cli.report.bench_views import tables
 
     if wants_json(format, output, json):
@@ -46,7 +45,7 @@ def write(
     elif output in (None, STDOUT):
         first, *others = tables(record)
         emit(first, format)
-        for table in others if format in (Format.AUTO, *READABLE) else ():
+        for table in _shown(others, format.value):
             write_stdout("")
             emit(table, format)
     else:
@@ -55,17 +54,25 @@ def write(
         _draw(record, plot)
 
 
+def _shown(others: Sequence[Table], format: str) -> Sequence[Table]:
+    """The tables after the first, or none where they do not fit, which is said."""
+    if format != Format.CSV or not others:
+        return others
+    left_out = ", ".join(table.title for table in others)
+    say(f"CSV holds one table; left out: {left_out} (--json and --format md hold all)")
+    return ()
+
+
 def _write_tables(record: BenchRecord, format: Format, output: Path) -> None:
     from genrank_cli.files import write_text
     from genrank_cli.report import render
     from genrank_cli.report.bench_views import tables
 
     chosen = SUFFIXES.get(output.suffix, "md") if format is Format.AUTO else format.value
-    if chosen in READABLE:
-        write_text(output, "\n".join(render(table, chosen) for table in tables(record)))
-        say(f"wrote {output}")
-    else:
-        emit(tables(record)[0], format, output)
+    first, *others = tables(record)
+    written = [first, *_shown(others, chosen)]
+    write_text(output, "\n".join(render(table, chosen) for table in written))
+    say(f"wrote {output}")
 
 
 def _draw(record: BenchRecord, plot: Path) -> None:

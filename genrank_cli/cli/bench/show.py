@@ -32,5 +32,8 @@ def show(
     """Show a benchmark that was measured before, from its record."""
     check_places(format, json, output, plot)
     from genrank_cli.bench.record import read_record
+    from genrank_cli.report.bench_views import readable
 
-    write(read_record(file), format, json, output, plot)
+    record = read_record(file)
+    readable(file, record)
+    write(record, format, json, output, plot)
