@@ -43,25 +43,39 @@ def read_baseline(path: Path) -> Measurement:
 def write_baseline(path: Path, found: Measurement) -> None:
     """Replace ``path`` by the measurement.
 
-    Raises `GenrankError` (4) for one that holds less than was asked for: it would judge nothing.
+    Raises `GenrankError`: 4 for one that holds less than was asked for (it would judge nothing) or
+    times of a busy machine, 2 where the file cannot be written.
     """
     failed = [failure for failure in found.failures if not failure.skipped]
     if failed:
         why = f"{failed[0].id}: {failed[0].reason}"
         message = f"{path} is left as it was: this run is no baseline ({why})"
         raise GenrankError(message, "run the whole suite", ExitCode.CANNOT_JUDGE)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_json(path, found.model_dump(mode="json"))
+    if found.pace is not None and found.pace.disturbed:
+        message = f"{path} is left as it was: the machine was not quiet: {found.pace.disturbed}"
+        hint = "wait until the machine is quiet, or update the AUC alone: --only auc"
+        raise GenrankError(message, hint, ExitCode.CANNOT_JUDGE)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(path, found.model_dump(mode="json"))
+    except OSError as error:
+        message = f"{path} cannot be written: {error.strerror}"
+        raise GenrankError(message, "name another file with --baseline") from error
 
 
 def merged(old: Measurement | None, new: Measurement) -> Measurement:
     """``new``, and of the old baseline the parts that were not measured now.
 
     Nothing is kept of another suite, nor times of another machine: they would not be comparable.
+    Files of pytest-benchmark name their machine and know no suite: they are kept.
     """
-    if old is None or old.suite_hash != new.suite_hash:
+    if old is None:
         return new
     update: dict[str, object] = {}
+    if new.benchmarks is None:
+        update["benchmarks"] = old.benchmarks
+    if old.suite_hash != new.suite_hash:
+        return new.model_copy(update=update)
     if "auc" not in new.parts:
         update["quality"] = old.quality
     else:
@@ -70,8 +84,6 @@ def merged(old: Measurement | None, new: Measurement) -> Measurement:
         update["quality"] = new.quality + kept
     if new.pace is None and _same_machine(old, new):
         update["pace"] = old.pace
-    if new.benchmarks is None:
-        update["benchmarks"] = old.benchmarks
     return new.model_copy(update=update)
 
 
@@ -94,11 +106,14 @@ def changes(old: Measurement | None, new: Measurement) -> list[str]:
 
 
 def _figures(found: Measurement | None) -> dict[str, float]:
-    """Mean AUC and median relative time by check."""
+    """Mean AUC, median relative time and median milliseconds by check."""
     if found is None:
         return {}
     figures = {side.id: float(np.mean(side.auc)) for side in found.quality}
     if found.pace is not None:
         for name in found.pace.subjects:
             figures[f"speed/{name}"] = float(np.median(found.pace.relative(name)))
+    if found.benchmarks is not None:
+        for name, row in found.benchmarks.rows.items():
+            figures[f"benchmarks/{name} (ms)"] = 1e3 * row.median_s
     return figures

@@ -16,15 +16,14 @@ def measure_against(
     baseline: Measurement | None,
     parts: Sequence[str] = PARTS,
     *,
-    allowed: Sequence[str] = (),
     jobs: int | None = None,
     watch: Watch | None = None,
 ) -> Measurement:
     """`measure_suite`; None as a baseline measures everything.
 
-    Times are left out where the machine is another one. Where a time did not pass, the rounds are
-    repeated up to ``pace.repeat`` times and judged together: a passing disturbance is outvoted, a
-    slowdown stays.
+    Times are left out where the machine is another one, or the baseline has none. Where a time did
+    not pass, the rounds are repeated up to ``pace.repeat`` times and judged together: a passing
+    disturbance is outvoted, a slowdown stays. What fails in a repeat is kept as a `Failure`.
     """
     watch = watch or Watch()
     if baseline is None:
@@ -34,19 +33,22 @@ def measure_against(
     )
     if baseline.suite_hash != suite.hash:
         return here.model_copy(update={"parts": tuple(parts)})
-    timed = "speed" in parts and not other_machine(baseline, here)
+    timed = baseline.pace is not None and "speed" in parts and not other_machine(baseline, here)
     wanted = [part for part in parts if part != "speed" or timed]
     now = measure_suite(suite, wanted, jobs=jobs, watch=watch)
     for _ in range(suite.pace.repeat if timed else 0):
         if not _doubtful(suite, baseline, now) or now.pace is None:
             break
-        again, _ = pace_of(suite, watch)
-        now = now.model_copy(update={"pace": now.pace.joined(again)})
+        again, failed = pace_of(suite, watch)
+        update = {"pace": now.pace.joined(again), "failures": (*now.failures, *failed)}
+        now = now.model_copy(update=update)
     return now.model_copy(update={"parts": tuple(parts)})
 
 
 def _doubtful(suite: Suite, baseline: Measurement, now: Measurement) -> bool:
-    """Whether a time that both sides have did not pass."""
+    """Whether a time that both sides have did not pass, or none could be taken in peace."""
+    if now.pace is not None and now.pace.disturbed:
+        return True
     return any(
         check.part == "speed" and check.change is not None and check.outcome is not Outcome.PASSED
         for check in judge(suite, baseline, now)

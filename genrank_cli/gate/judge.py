@@ -26,7 +26,7 @@ from scipy import stats
 
 from genrank_cli.gate.benchmarks import compare_benchmarks
 from genrank_cli.gate.measurement import Measurement, Pace, Quality
-from genrank_cli.gate.run import machine
+from genrank_cli.gate.run import PARTS, machine
 from genrank_cli.gate.suite import Suite
 from genrank_cli.metrics.noninferiority import Outcome as Comparison
 from genrank_cli.metrics.noninferiority import non_inferiority
@@ -175,6 +175,8 @@ def _obstacle(baseline: Measurement, now: Measurement) -> str:
         return "the baseline has no times; add them with --update"
     if now.pace is None:
         return "not measured"
+    if now.pace.disturbed:
+        return f"the machine was not quiet: {now.pace.disturbed}"
     if baseline.pace.data_hash != now.pace.data_hash:
         return "not comparable: the models were timed on other data"
     return ""
@@ -226,7 +228,7 @@ def shift(old: ArrayLike, new: ArrayLike, confidence: float = 0.95) -> Change:
 
 def _all_benchmarks(suite: Suite, baseline: Measurement, now: Measurement) -> list[Check]:
     if now.benchmarks is None:
-        return []
+        return _not_given(baseline, now)
     if baseline.benchmarks is None:
         reason = "the baseline has none; add them with --update --benchmarks FILE"
         return [Check("benchmarks", Outcome.CANNOT_JUDGE, reason)]
@@ -236,6 +238,15 @@ def _all_benchmarks(suite: Suite, baseline: Measurement, now: Measurement) -> li
             baseline.benchmarks, now.benchmarks, suite.pace.tolerance
         )
     ]
+
+
+def _not_given(baseline: Measurement, now: Measurement) -> list[Check]:
+    """The baseline's rows that nobody looked at, unless ``--only`` asked for less than all."""
+    if baseline.benchmarks is None or set(now.parts) < set(PARTS):
+        return []
+    rows = len(baseline.benchmarks.rows)
+    reason = f"not given: the baseline has a file of {rows} rows; give --benchmarks FILE"
+    return [Check("benchmarks", Outcome.CANNOT_JUDGE, reason)]
 
 
 def verdict(checks: Sequence[Check], allowed: Sequence[str] = ()) -> Outcome:

@@ -31,11 +31,15 @@ class Quality(Frozen):
 
 
 class Pace(Frozen):
-    """Seconds by subject and round; ``yardstick`` is the fixed work, timed in the same rounds."""
+    """Seconds by subject and round; ``yardstick`` is the fixed work, timed in the same rounds.
+
+    ``disturbed``: what else the machine did meanwhile, where that was too much to judge times.
+    """
 
     data_hash: str
     yardstick: str
     rounds_s: dict[str, tuple[float, ...]]
+    disturbed: str = ""
 
     @property
     def subjects(self) -> list[str]:
@@ -48,7 +52,9 @@ class Pace(Frozen):
         return [seconds / unit for seconds, unit in pairs]
 
     def joined(self, other: Pace) -> Pace:
-        """The rounds of both, of the subjects that both have."""
+        """Rounds of both and of their common subjects; of one where the other was disturbed."""
+        if self.disturbed or other.disturbed:
+            return other if self.disturbed else self
         common = {name: s + other.rounds_s[name] for name, s in self.rounds_s.items()
                   if name in other.rounds_s}  # fmt: skip
         return self.model_copy(update={"rounds_s": common})

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from genrank_cli.attention import attend, packed_mask
+from genrank_cli.bench.machine import Load, load_warnings
 from genrank_cli.bench.timing import Plan, Subject, measure
 from genrank_cli.data.store import Store
 from genrank_cli.gate.measurement import Failure, Pace
@@ -51,13 +52,19 @@ def measure_pace(
 ) -> tuple[Pace, list[Failure]]:
     """Times of all subjects in alternating rounds on one thread, and those that could not run."""
     threads = torch.get_num_threads()
+    loads: list[Load] = []  # from the end of the first round: compilers are other processes too
+
+    def heard(done: int) -> None:
+        loads.append(Load.now())
+        on_round(done)
+
     start(0, 1)
     try:
         timings = measure(
             [Subject(YARDSTICK, {"run": yardstick()}), *_subjects(suite, store)],
             WorkClock(),
             Plan(rounds=suite.pace.rounds),
-            on_round=lambda done, precision: on_round(done),
+            on_round=lambda done, precision: heard(done),
         )
     finally:
         torch.set_num_threads(threads)
@@ -66,8 +73,19 @@ def measure_pace(
         Failure(id=f"speed/{name}", reason=reason, skipped=name.endswith("attention"))
         for name, reason in timings.left_out.items()
     ]
-    pace = Pace(data_hash=store.manifest.data_hash, yardstick=YARDSTICK, rounds_s=rounds)
+    pace = Pace(
+        data_hash=store.manifest.data_hash,
+        yardstick=YARDSTICK,
+        rounds_s=rounds,
+        disturbed=_disturbed(loads),
+    )
     return pace, left_out
+
+
+def _disturbed(loads: Sequence[Load]) -> str:
+    """What other processes and a hypervisor took; their advice is of another command's options."""
+    found = load_warnings(loads[0], loads[-1]) if loads else []
+    return "; ".join(warning.partition(":")[0] for warning in found)
 
 
 def _subjects(suite: Suite, store: Store) -> list[Subject]:

@@ -12,7 +12,7 @@ import torch
 from genrank_cli.data.build import build_store
 from genrank_cli.data.card import load_card, override
 from genrank_cli.data.store import Store
-from genrank_cli.errors import data_error
+from genrank_cli.errors import GenrankError, data_error
 from genrank_cli.gate.measurement import Failure, Quality
 from genrank_cli.gate.suite import QualityPart, Suite
 from genrank_cli.paths import store_path
@@ -23,24 +23,29 @@ from genrank_cli.training.config import ExperimentConfig, layered, nested
 OnCell = Callable[[str], None]
 
 
-def open_part(part: QualityPart) -> Store | None:
-    """The part's store; a generated one is built when absent; None: optional and not there.
+def open_part(part: QualityPart) -> Store | str:
+    """The part's store, or why optional data are left out; generated data are built when absent.
 
     A generated feed is kept under a name of its own with the hash of its card, so that it neither
-    meets the user's nor an older one.
+    meets the user's nor an older one. Raises `GenrankError` (5) for data that must be there.
     """
     card = load_card(part.dataset)
     if card.source == "synthetic":
         card = override(card, {"options": part.options})
         return build_store(card, name=f"{card.name}-gate-{card.hash[:8]}").store
-    path = store_path(part.dataset)
+    try:
+        return _built(part.dataset)
+    except GenrankError as error:  # absent, damaged, or built by another version
+        if not part.optional:
+            raise
+        return f"{error.message} ({error.hint})"
+
+
+def _built(dataset: str) -> Store:
+    path = store_path(dataset)
     if path.exists():
         return Store.open(path)
-    if part.optional:
-        return None
-    raise data_error(
-        f"dataset {part.dataset!r} is not built", f"run: genrank data build {part.dataset}"
-    )
+    raise data_error(f"dataset {dataset!r} is not built", f"run: genrank data build {dataset}")
 
 
 def configuration(suite: Suite, part: QualityPart, model: str) -> ExperimentConfig:

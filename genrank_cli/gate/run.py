@@ -52,10 +52,9 @@ def measure_suite(
         pace, failures = pace_of(suite, watch)
     for part in suite.quality if "auc" in parts else ():
         store = stores[part.name]
-        if store is None:
-            reason = f"not built here (genrank data build {part.dataset})"
+        if isinstance(store, str):
             failures += [
-                Failure(id=f"auc/{part.name}/{model}", reason=reason, skipped=True)
+                Failure(id=f"auc/{part.name}/{model}", reason=store, skipped=True)
                 for model in part.models
             ]
             continue
@@ -79,8 +78,8 @@ def measure_suite(
 def pace_of(suite: Suite, watch: Watch) -> tuple[Pace, list[Failure]]:
     """The suite's times, on the data of the part that it names."""
     store = open_part(suite.part(suite.pace.quality))
-    if store is None:
-        raise GenrankError(f"pace.quality = {suite.pace.quality!r} has no data here")
+    if isinstance(store, str):
+        raise GenrankError(f"pace.quality = {suite.pace.quality!r} has no data here: {store}")
     return measure_pace(suite, store, watch.round)
 
 

@@ -90,3 +90,9 @@ def measurement(**fields: Any) -> Measurement:
         }
         | fields
     )
+
+
+def small_suite(**fields: Any) -> Suite:
+    """`suite` with three seeds."""
+    [part] = suite().quality
+    return suite(quality=[part.model_dump() | {"seeds": (0, 1, 2)}], **fields)
