@@ -12,10 +12,21 @@ from torch import Tensor, nn
 
 from genrank_cli.bench.attention.inputs import GAP_S, GAP_SPREAD
 from genrank_cli.data.batch import Batch, Events
+from genrank_cli.errors import GenrankError
 from genrank_cli.models.build import build_ranker
 from genrank_cli.models.config import ModelConfig
 from genrank_cli.models.example import made_up_schema
 from genrank_cli.models.schema import Schema
+
+
+def whole_events(option: str, tokens: int) -> int:
+    """The events of so many HSTU tokens; raises `GenrankError` (2) where these are not whole."""
+    if tokens < 2:
+        raise GenrankError(f"{option} {tokens}: no event has room", "an event is 2 tokens")
+    if tokens % 2:
+        message = f"{option} {tokens}: an event is 2 tokens, half of one would be left over"
+        raise GenrankError(message, f"give {tokens - 1} or {tokens + 1}")
+    return tokens // 2
 
 
 def drawn_batch(samples: int, events: int, candidates: int, schema: Schema, seed: int) -> Batch:

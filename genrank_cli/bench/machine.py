@@ -77,8 +77,11 @@ def load_warnings(begin: Load, end: Load) -> list[str]:
     return warnings
 
 
-def pace_warnings(times: Sequence[float]) -> list[str]:
-    """Throttling and unrest, from a fixed piece of work (a matrix product) timed in every round."""
+def pace_warnings(times: Sequence[float], more: str = "--rounds") -> list[str]:
+    """Throttling and unrest, from a fixed piece of work (a matrix product) timed in every round.
+
+    ``more``: the command's option that makes more of them.
+    """
     if len(times) < 2:
         return []
     warnings = []
@@ -92,6 +95,6 @@ def pace_warnings(times: Sequence[float]) -> list[str]:
     if unrest > SPREAD:
         warnings.append(
             f"a fixed matrix product varied by {100 * unrest:.0f} % (quartiles) between rounds: "
-            "a noisy machine; give more --rounds or a longer --budget"
+            f"a noisy machine; give more {more} or a longer --budget"
         )
     return warnings

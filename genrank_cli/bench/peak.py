@@ -7,8 +7,10 @@ that a large matrix product reaches here and now says how good the implementatio
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import torch
+from torch import Tensor
 
 from genrank_cli.bench.timing import Subject
 
@@ -34,18 +36,33 @@ def product_name(dtype: str) -> str:
 
 
 def product_probe(dtype: str, device: str, side: int | None = None) -> Probe:
-    """A·B of two square matrices: 2 n³ FLOPs."""
+    """A·B of two square matrices: 2 n³ FLOPs. They are drawn in the first run."""
     n = side or PRODUCT_SIDE[torch.device(device).type]
-    kind = getattr(torch, dtype)
-    a, b = (torch.randn(n, n, device=device).to(kind) for _ in range(2))
-    out = torch.empty_like(a)
-    subject = Subject(product_name(dtype), {"run": lambda: torch.mm(a, b, out=out)})
-    return Probe(subject, 2 * n**3, "flops")
+
+    @cache
+    def made() -> tuple[Tensor, Tensor, Tensor]:
+        kind = getattr(torch, dtype)
+        a, b = (torch.randn(n, n, device=device).to(kind) for _ in range(2))
+        return a, b, torch.empty_like(a)
+
+    def run() -> Tensor:
+        a, b, out = made()
+        return torch.mm(a, b, out=out)
+
+    return Probe(Subject(product_name(dtype), {"run": run}), 2 * n**3, "flops")
 
 
 def copy_probe(device: str, size: int | None = None) -> Probe:
     """One tensor copied to another: each byte is read once and written once, so counted twice."""
     count = (size or COPY_BYTES[torch.device(device).type]) // 4
-    source = torch.ones(count, device=device)
-    target = torch.zeros_like(source)
-    return Probe(Subject("copy", {"run": lambda: target.copy_(source)}), 2 * 4 * count, "bytes")
+
+    @cache
+    def made() -> tuple[Tensor, Tensor]:
+        source = torch.ones(count, device=device)
+        return source, torch.zeros_like(source)
+
+    def run() -> Tensor:
+        source, target = made()
+        return target.copy_(source)
+
+    return Probe(Subject("copy", {"run": run}), 2 * 4 * count, "bytes")

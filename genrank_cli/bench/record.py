@@ -7,6 +7,9 @@ in full precision, and an interval without bounds is written as null.
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -28,6 +31,16 @@ def _bounds(value: Any) -> Any:
 
 
 Interval = Annotated[intervals.Interval, BeforeValidator(_bounds)]
+
+
+def finite(interval: intervals.Interval) -> dict[str, float | None]:
+    """An interval for ``extra``, where numbers that are none are written as null by hand."""
+    return {key: x if math.isfinite(x) else None for key, x in asdict(interval).items()}
+
+
+def interval_of(fields: Mapping[str, float | None]) -> intervals.Interval:
+    """The interval that `finite` wrote."""
+    return intervals.Interval(**_bounds(fields))
 
 
 class _Part(Frozen):
@@ -139,7 +152,8 @@ class BenchRecord(_Part):
     """See the module's docstring. ``bench``: which bench wrote it; ``settings``: as it was asked.
 
     ``memory_case``: the shape of the memory measurements, by name. ``interrupted``: the user
-    stopped it, and what is missing was not reached.
+    stopped it, and what is missing was not reached. ``extra``: what the bench worked out beside its
+    rows when it measured, by name; records of before have none.
     """
 
     version: int = RECORD_VERSION
@@ -153,11 +167,24 @@ class BenchRecord(_Part):
     environment: dict[str, Any]
     command: str
     interrupted: bool = False
+    extra: dict[str, Any] = Field(default_factory=dict)
 
     @property
     def failures(self) -> list[LeftOut]:
         """Rows that should have run and did not."""
         return [x for case in self.cases for x in case.left_out if not x.expected]
+
+
+def check_kind(path: Path, fields: Any) -> None:
+    """Refuse JSON of ``path`` that is not of a bench, or of another version (`GenrankError`, 5)."""
+    if isinstance(fields, dict) and {"study", "rows", "claims"} <= fields.keys():
+        raise data_error(
+            f"{path} is the record of a study, not of a bench", f"genrank report {path} shows it"
+        )
+    version = fields.get("version") if isinstance(fields, dict) else None
+    if version != RECORD_VERSION:
+        message = f"{path} is no bench record of version {RECORD_VERSION} (found {version!r})"
+        raise data_error(message, "measure again, with -o FILE.json")
 
 
 def read_record(path: Path) -> BenchRecord:
@@ -171,10 +198,7 @@ def read_record(path: Path) -> BenchRecord:
         raise data_error(f"{path}: {error.strerror}", "name a file that -o wrote") from error
     except ValueError as error:
         raise data_error(f"{path} is no JSON: {error}", "name a file that -o wrote") from error
-    version = fields.get("version") if isinstance(fields, dict) else None
-    if version != RECORD_VERSION:
-        message = f"{path} is no bench record of version {RECORD_VERSION} (found {version!r})"
-        raise data_error(message, "measure again, with -o FILE.json")
+    check_kind(path, fields)
     try:
         return BenchRecord.model_validate(fields)
     except ValidationError as error:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from math import isfinite
 
+from genrank_cli.bench.checks import Bar, Verdict, judge_bar
+from genrank_cli.bench.machine import pace_warnings
 from genrank_cli.bench.peak import Probe
-from genrank_cli.bench.record import LeftOut, ProbeRow, Row
+from genrank_cli.bench.record import Check, LeftOut, ProbeRow, Row
 from genrank_cli.bench.statistics import median_interval, outliers, ratio_interval
 from genrank_cli.bench.timing import Timings
 from genrank_cli.metrics.intervals import Interval
@@ -28,13 +31,13 @@ class Spec:
 
 
 def make_row(spec: Spec, timings: Timings, product: Probe | None) -> Row:
-    """The row of a subject that ran; its share is of ``product``'s rate, none without it."""
+    """The row of a subject that ran; its share is of ``product``'s rate, where that ran too."""
     parts = timings.rounds_s[spec.name]
     series = parts | {"total": timings.total(spec.name)}
     works = {**spec.flops, "total": sum(spec.flops.values())}
     bases = [x for x in spec.bases if x in timings.rounds_s and x != spec.name]
     shares: dict[str, Interval] = {}
-    if product is not None:
+    if product is not None and product.subject.name in timings.rounds_s:
         limit = timings.total(product.subject.name)
         shares = {
             part: scaled(ratio_interval(limit, times), works[part] / product.amount)
@@ -72,6 +75,44 @@ def probe_row(probe: Probe, timings: Timings) -> ProbeRow:
         amount=probe.amount,
         rounds_s=times,
         time_s=median_interval(times),
+    )
+
+
+def probe_rows(probes: Iterable[Probe], timings: Timings) -> list[ProbeRow]:
+    """Of those probes that ran."""
+    return [probe_row(x, timings) for x in probes if x.subject.name in timings.rounds_s]
+
+
+def pace_of(product: Probe, timings: Timings) -> list[str]:
+    """Whether the machine changed its pace; nothing is known where the product did not run."""
+    name = product.subject.name
+    return pace_warnings(timings.total(name)) if name in timings.rounds_s else []
+
+
+def checked_bar(
+    bar: Bar, case: str, measured: Interval | None, more: str = "--rounds", why: str = ""
+) -> Check:
+    """The verdict on what was measured, None: nothing.
+
+    ``more``: the option that narrows the interval, for the reason of a "cannot tell"; ``why``: a
+    better reason of that, or why nothing was measured.
+    """
+    verdict = judge_bar(bar, measured)
+    reason = why if verdict in (Verdict.CANNOT_TELL, Verdict.NOT_TESTABLE) else ""
+    if verdict is Verdict.CANNOT_TELL and not why and measured is not None:
+        within = isfinite(measured.high - measured.low)
+        found = "the bound lies within the interval" if within else "too few for an interval"
+        reason = f"{found}: give more {more}"
+    return Check(
+        id=bar.id,
+        text=bar.text,
+        case=case,
+        side=bar.side,
+        bound=bar.bound,
+        unit=bar.unit,
+        measured=measured,
+        verdict=verdict,
+        reason=reason,
     )
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import cast
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from functools import cache, cached_property
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor
@@ -10,21 +13,47 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from genrank_cli.attention import Bias
 from genrank_cli.bench.attention.rows import Step
+from genrank_cli.bench.timing import Subject
 from genrank_cli.data.batch import Batch
 from genrank_cli.models.block import HstuBlock
 from genrank_cli.models.generative import GenerativeRanker
 
 
+class Timed(Protocol):
+    """Something whose two passes are timed apart."""
+
+    def forward(self) -> None: ...
+
+    def backward(self) -> None: ...
+
+
+def lazy_subject(name: str, make: Callable[[], Timed]) -> Subject:
+    """``make``'s passes as something to time; it is called once, in the first run."""
+    made = cache(make)
+    return Subject(
+        name, {"forward": lambda: made().forward(), "backward": lambda: made().backward()}
+    )
+
+
 class Bench:
     """One model in training mode with its batch, and what its first block gets to see."""
 
-    def __init__(self, model: GenerativeRanker, batch: Batch) -> None:
-        """Both on the same device."""
-        self.model, self.batch = model.train(), batch
+    def __init__(
+        self,
+        model: GenerativeRanker,
+        batch: Batch,
+        lowered: Callable[[], AbstractContextManager[Any]] = nullcontext,
+    ) -> None:
+        """Both on the same device.
+
+        ``lowered``: the context of forward passes, such as mixed precision. What a part gets to see
+        is made in it, so that it has the dtype that it has inside the model.
+        """
+        self.model, self.batch, self._lowered = model.train(), batch, lowered
         self.layout = model.layout(batch)
         self.block = cast(HstuBlock, model.blocks[0])
         self._loss: Tensor | None = None
-        with torch.no_grad():
+        with torch.no_grad(), lowered():
             self.x = model.tokens(batch, self.layout)
 
     def forward(self) -> None:
@@ -40,16 +69,29 @@ class Bench:
 
     def attention(self) -> Step:
         """Of the first block; its bias is computed as in the model, and learns."""
-        with torch.no_grad():
-            _, v, q, k = self.block.project(self.x)
-        q, k, v = (x.detach().contiguous().requires_grad_() for x in (q, k, v))
-        layout = self.layout
+        inputs = [x.detach().clone().requires_grad_() for x in self._inputs]
         learned = [x for bias in self.model.biases[:1] for x in bias.parameters()]
+        return Step(
+            lambda: self._attend(inputs), [*inputs, *learned], torch.randn_like(self._attended)
+        )
 
-        def attended() -> Tensor:
-            return self.block.attend(q, k, v, layout.offsets, layout.mask, self._bias())
+    @cached_property
+    def _inputs(self) -> list[Tensor]:
+        """q, k, v as the attention of the first block gets them, contiguous."""
+        with torch.no_grad(), self._lowered():
+            _, v, q, k = self.block.project(self.x)
+        return [x.contiguous() for x in (q, k, v)]
 
-        return Step(attended, [q, k, v, *learned], torch.randn_like(self.x))
+    @cached_property
+    def _attended(self) -> Tensor:
+        """What the first block's attention gives, [T, d]."""
+        with torch.no_grad(), self._lowered():
+            return self._attend(self._inputs)
+
+    def _attend(self, inputs: list[Tensor]) -> Tensor:
+        q, k, v = inputs
+        layout = self.layout
+        return self.block.attend(q, k, v, layout.offsets, layout.mask, self._bias())
 
     def _bias(self) -> Bias | None:
         for bias in self.model.biases[:1]:
@@ -59,16 +101,15 @@ class Bench:
 
     def projections(self) -> Projections:
         """The rest of the first block."""
-        return Projections(self.block, self.x)
+        return Projections(self.block, self.x, self._attended)
 
 
 class Projections:
     """A block without its attention: x → u, v, q, k, and (x, attended, u) → the block's output."""
 
-    def __init__(self, block: HstuBlock, x: Tensor) -> None:
+    def __init__(self, block: HstuBlock, x: Tensor, attended: Tensor) -> None:
         self._block = block
-        self._x = x.detach().clone().requires_grad_()
-        self._attended = torch.randn_like(x).requires_grad_()
+        self._x, self._attended = (y.detach().clone().requires_grad_() for y in (x, attended))
         self._wanted = [self._x, self._attended, *block.parameters()]
         self._out: list[Tensor] = []
         self._grads: list[Tensor] = []

@@ -22,9 +22,12 @@ from genrank_cli.metrics.intervals import Interval, geometric_ratio
 #: A round that took this many times the row's median is flagged: something disturbed it.
 OUTLIER = 1.5
 
-#: The fewest rounds whose ranks give a 99 % interval, which `differs` takes: 2/2⁸ = 0.8 % are left
-#: out. For 95 % it takes six.
+#: The fewest rounds whose ranks give a 99 % interval: 2/2⁸ = 0.8 % are left out. For 95 % it takes
+#: six.
 FEWEST_ROUNDS = 8
+
+#: The smallest change that is called one: 2 %.
+SMALLEST = 0.02
 
 NAN = float("nan")
 
@@ -69,21 +72,14 @@ def half_width(interval: Interval) -> float:
     return width if math.isfinite(width) else math.inf
 
 
-def differs(
-    times: Sequence[float],
-    base: Sequence[float],
-    *,
-    smallest: float = 0.02,
-    confidence: float = 0.99,
-) -> bool:
-    """Whether two series of times are different: by size (``smallest``) and by interval, both.
+def differs(ratio: Interval) -> bool:
+    """Whether a ratio is different from 1: by size (`SMALLEST`) and by its interval, both.
 
-    Stricter than an interval that is shown: who compares twenty rows must not be told of one
-    difference every time.
+    Who compares twenty rows must not be told of one difference every time: the interval should be
+    a stricter one than is shown, of 99 %. Without bounds nothing differs.
     """
-    interval = ratio_interval(times, base, confidence)
-    large = abs(math.log(interval.mean)) >= math.log1p(smallest)
-    return large and (interval.low > 1.0 or interval.high < 1.0)
+    large = abs(math.log(ratio.mean)) >= math.log1p(SMALLEST)
+    return large and (ratio.low > 1.0 or ratio.high < 1.0)
 
 
 def outliers(times: Sequence[float]) -> int:

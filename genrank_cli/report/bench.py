@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from genrank_cli.bench.record import BenchRecord, Case, Check, Row
+from genrank_cli.bench.statistics import OUTLIER
 from genrank_cli.metrics import intervals
 from genrank_cli.report.table import Column, Interval, Kind, Table, Value
 from genrank_cli.training.environment import one_line
@@ -21,7 +22,7 @@ def rows_table(record: BenchRecord) -> Table:
         Column("row", "row"),
         Column("forward_ms", "forward", Kind.NUMBER, digits=1, unit="ms"),
         Column("total_ms", "forward + backward", Kind.NUMBER, digits=1, unit="ms"),
-        Column("total_gflops_per_s", "rate", Kind.COUNT, unit="GFLOP/s"),
+        Column("total_gflops_per_s", "rate", Kind.FIGURE, 3, unit="GFLOP/s"),
         Column("forward_share", "forward's share", Kind.PERCENT, digits=1),
         Column("total_share", "share", Kind.PERCENT, digits=1),
         Column("ratio", "time / base's", Kind.RATIO, digits=3),
@@ -61,7 +62,7 @@ def checks_table(record: BenchRecord) -> Table:
                 check.text,
                 check.case,
                 f"{'≥' if check.side == 'at least' else '≤'} {_figure(check, check.bound)}",
-                _measured(check),
+                measured_text(check),
                 f"{check.verdict.symbol} {check.verdict}",
                 check.reason or None,
             ]
@@ -148,21 +149,30 @@ def _notes(record: BenchRecord) -> list[str]:
     ]
 
 
-def _warnings(case: Case) -> list[str]:
-    """Rows that are missing, and what disturbed the case."""
+def disturbed(case: Case) -> list[str]:
+    """What disturbed the case, and which rows have rounds that took much longer than the others."""
     found = [f"! {case.name}: {text}" for text in case.warnings]
-    disturbed = [f"{row.name} {row.outliers}" for row in case.rows if row.outliers]
-    if disturbed:
-        listed = ", ".join(disturbed)
-        found.append(f"! {case.name}: rounds over 1.5× their median, kept: {listed}")
-    found += [
-        f"{'?' if left.expected else 'x'} {case.name}: {left.name} was left out: {left.reason}"
-        for left in case.left_out
-    ]
+    rows = [f"{row.name} {row.outliers}" for row in case.rows if row.outliers]
+    if rows:
+        listed = ", ".join(rows)
+        found.append(f"! {case.name}: rounds over {OUTLIER}× their median, kept: {listed}")
     return found
 
 
-def _measured(check: Check) -> str | None:
+def left_out(case: Case) -> list[str]:
+    """Rows that are missing, with the reason."""
+    return [
+        f"{'?' if left.expected else 'x'} {case.name}: {left.name} was left out: {left.reason}"
+        for left in case.left_out
+    ]
+
+
+def _warnings(case: Case) -> list[str]:
+    return [*disturbed(case), *left_out(case)]
+
+
+def measured_text(check: Check) -> str | None:
+    """What was measured in the check's unit, with its interval where that is wider than a point."""
     interval = check.measured
     if interval is None:
         return None

@@ -24,7 +24,8 @@ from genrank_cli.training.environment import one_line
 
 NOTES = (
     "New / old: median of all pairs of rounds, 95 % interval (rank sum). A difference needs 2 % "
-    "and a 99 % interval without 1: who compares many rows meets chance often.",
+    "and a 99 % interval without 1: who compares many rows meets chance often. Of a P99 it is the "
+    "ratio of two order statistics with the interval shown, which holds with 95 % or more.",
     "time / product: over a fixed matrix product in the same rounds; time / a row: over its base. "
     "Where a run was disturbed or the product itself changed its pace, only the latter is judged.",
 )
@@ -54,10 +55,16 @@ def table(found: Comparison) -> Table:
         title=f"What changed from {found.old} to {found.new} ({found.bench})",
         columns=columns,
         rows=[_cells(change) for change in found.changes],
-        header=[one_line(found.environment), *header(found)],
+        header=[*machines(found), *header(found)],
         notes=NOTES,
         breaks=frozenset(starts),
     )
+
+
+def machines(found: Comparison) -> list[str]:
+    """What the records were measured on."""
+    names = (found.old, found.new)
+    return [f"{x}: {one_line(block)}" for x, block in zip(names, found.environments, strict=True)]
 
 
 def header(found: Comparison) -> list[str]:

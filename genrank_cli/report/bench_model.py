@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
-from genrank_cli.bench.model.claims import predicted
 from genrank_cli.bench.model.plan import Request
-from genrank_cli.bench.model.regimes import regimes
 from genrank_cli.bench.model.stages import EVALUATION, PARTS, STEP, row_name
-from genrank_cli.bench.record import BenchRecord, Case, Row
+from genrank_cli.bench.record import BenchRecord, Case, Row, interval_of
 from genrank_cli.bench.statistics import ratio_interval
 from genrank_cli.metrics.intervals import Interval
 from genrank_cli.report.bench import checks_table, shown
@@ -32,7 +31,7 @@ STAGE_NOTES = (
 )
 WORK_NOTES = (
     "FLOPs of one step, forward and backward, exact; recomputed: scores that the backward pass of "
-    "the attention computes again. Bytes: the least that must be moved in float32; of the copy: "
+    "the attention computes again. Bytes: the least that must be moved at this dtype; of the copy: "
     "those bytes over the stages' times, as a share of the copy bandwidth in the same rounds.",
 )
 REGIME_NOTES = (
@@ -40,10 +39,15 @@ REGIME_NOTES = (
     "supervises every event, so each is a candidate as well: 3n tokens against 2n.",
 )
 
+#: Of `genrank_cli.bench.model.regimes.Regime`, as the record holds them.
+REGIME_FIELDS = ("name", "interleaved", "action", "attention", "attention_dense", "projections")
+
 
 def tables(record: BenchRecord) -> list[Table]:
     """What is worth reading, the steps first."""
-    found = [step_table(record), stage_table(record), work_table(record), regime_table(record)]
+    found = [step_table(record), stage_table(record), work_table(record)]
+    if "regimes" in record.extra:
+        found.append(regime_table(record))
     if record.checks:
         found.append(claims_table(record))
     return found
@@ -67,7 +71,7 @@ def step_table(record: BenchRecord) -> Table:
         Column("events_per_s", "events/s", Kind.COUNT),
         Column("candidates_per_s", "candidates/s", Kind.COUNT),
         Column("tokens_per_s", "tokens/s", Kind.COUNT),
-        Column("gflops_per_s", "rate", Kind.COUNT, unit="GFLOP/s"),
+        Column("gflops_per_s", "rate", Kind.FIGURE, 3, unit="GFLOP/s"),
         Column("share", "of the product rate", Kind.PERCENT, digits=1),
         Column("share_passes", "without optimizer", Kind.PERCENT, digits=1),
         Column("peak_mib", "peak memory", Kind.COUNT, unit="MiB"),
@@ -248,26 +252,17 @@ def regime_table(record: BenchRecord) -> Table:
     """What halving the tokens saves with few candidates, and in packed training."""
     columns = [
         Column("case", "case"),
-        Column("regime", "regime"),
+        Column("name", "regime"),
         Column("interleaved", "tokens, interleaved", Kind.COUNT),
         Column("action", "tokens, one an event", Kind.COUNT),
         Column("attention", "attention", Kind.NUMBER, digits=4),
         Column("attention_dense", "attention, hidden cells too", Kind.NUMBER, digits=4),
         Column("projections", "projections", Kind.NUMBER, digits=4),
     ]
-    request = Request.of(record.settings)
     cells: list[list[Value]] = [
-        [
-            case.name,
-            x.name,
-            x.interleaved,
-            x.action,
-            x.attention,
-            x.attention_dense,
-            x.projections,
-        ]
-        for case in record.cases
-        for x in regimes(request, case.labels["seq_len"])
+        [name, *(kind[x] for x in REGIME_FIELDS)]
+        for name, kinds in record.extra["regimes"].items()
+        for kind in kinds
     ]
     return Table("Two regimes", columns, cells, notes=REGIME_NOTES)
 
@@ -275,15 +270,20 @@ def regime_table(record: BenchRecord) -> Table:
 def claims_table(record: BenchRecord) -> Table:
     """The checks, and what the single speed-ups predict for both changes together."""
     table = checks_table(record)
-    notes = []
-    for case in record.cases:
-        both = predicted(case)
-        if both is not None:
-            notes.append(
-                f"{case.name}: the two changes alone predict {both.mean:.2f}× [{both.low:.2f}, "
-                f"{both.high:.2f}] for both (a bias that costs ∝ L²; the published speeds: 1.96×)."
-            )
+    notes = [
+        f"{name}: the two changes alone predict {_speed(interval_of(both))} for both (a bias that "
+        "costs ∝ L²; the published speeds: 1.96×)."
+        for name, both in record.extra.get("predicted_speed", {}).items()
+    ]
     return Table("Claims", table.columns, table.rows, notes=notes)
+
+
+def _speed(found: Interval) -> str:
+    """With its interval, where there is one."""
+    value = f"{found.mean:.2f}×"
+    if not math.isfinite(found.high - found.low):
+        return f"{value} (too few rounds for an interval)"
+    return f"{value} [{found.low:.2f}, {found.high:.2f}]"
 
 
 def _warnings(record: BenchRecord) -> list[str]:

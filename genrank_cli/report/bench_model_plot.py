@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -47,6 +48,18 @@ def plot(record: BenchRecord, path: Path) -> list[Path]:
         return save(figure, path)
 
 
+def _label(case: Case) -> str:
+    """What the bars are, what their speeds compare with, and which of them are scaled."""
+    rows = list(steps(case))
+    bases = dict.fromkeys(row.base.rpartition("/")[0] for row in rows if row.base)
+    lines = ["ms, median and 95 % interval" + "".join(f"; 1.00×: {base}" for base in bases)]
+    scaled = [row.labels["model"] for row in rows if stage_seconds(case, row)["rest"] < 0]
+    if scaled:
+        note = f"longer alone than in the step, so scaled to it: {', '.join(scaled)}"
+        lines += textwrap.wrap(note, 60, break_on_hyphens=False)
+    return "\n".join(lines)
+
+
 def _times(ax: Axes, case: Case, names: Sequence[str]) -> None:
     for row in steps(case):
         y, total = names.index(row.labels["model"]), row.time_s["total"]
@@ -57,9 +70,10 @@ def _times(ax: Axes, case: Case, names: Sequence[str]) -> None:
         if math.isfinite(total.high - total.low):
             error = [[1e3 * (total.mean - total.low)], [1e3 * (total.high - total.mean)]]
             ax.errorbar(1e3 * total.mean, y, xerr=error, color="black", linewidth=1.2, capsize=2)
-        ax.annotate(_speed(row), (1e3 * total.high, y), xytext=(6, 0),
+        end = total.high if math.isfinite(total.high) else total.mean
+        ax.annotate(_speed(row), (1e3 * end, y), xytext=(6, 0),
                     textcoords="offset points", va="center", fontsize=8)  # fmt: skip
-    _finish(ax, f"{case.name}: time of a training step", "ms, median and 95 % interval")
+    _finish(ax, f"{case.name}: time of a training step", _label(case))
 
 
 def _speed(row: Row) -> str:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from genrank_cli.bench.checks import Verdict
 from genrank_cli.bench.record import BenchRecord, Case, Row
-from genrank_cli.report.bench import checks_table, shown
+from genrank_cli.report.bench import checks_table, disturbed, shown
+from genrank_cli.report.bench_plot import plot_times
 from genrank_cli.report.table import Column, Kind, Table, Value
 from genrank_cli.training.environment import one_line
 
@@ -17,6 +21,19 @@ FORMULA_NOTE = (
     "Output and gradients of the inputs against the plain formula, with the same weights: the "
     "largest difference over the largest number. What computes something else is no peer."
 )
+
+#: In the table and in the plot; what is the same needs no word in the plot.
+FORMULA = {
+    Verdict.MET: "+ the same",
+    Verdict.MISSED: "x another",
+    Verdict.CANNOT_TELL: "~ cannot tell",
+    Verdict.NOT_TESTABLE: "? not compared",
+}
+PLOTTED = {
+    Verdict.MISSED: "x another formula",
+    Verdict.CANNOT_TELL: "~ formula unknown",
+    Verdict.NOT_TESTABLE: "? formula not compared",
+}
 
 
 def tables(record: BenchRecord) -> list[Table]:
@@ -34,6 +51,7 @@ def rows_table(record: BenchRecord) -> Table:
         *([Column("case", "case")] if several else []),
         Column("row", "row"),
         Column("what", "what"),
+        Column("formula", "formula"),
         Column("forward_ms", "forward", Kind.NUMBER, digits=1, unit="ms"),
         Column("total_ms", "forward + backward", Kind.NUMBER, digits=1, unit="ms"),
         Column("gflops_per_s", "rate", Kind.COUNT, unit="GFLOP/s"),
@@ -45,8 +63,10 @@ def rows_table(record: BenchRecord) -> Table:
     breaks = set()
     for case in record.cases:
         breaks.add(len(rows))
-        rows += [[*([case.name] if several else []), *_cells(row)] for row in case.rows]
-    warnings = [f"! {case.name}: {text}" for case in record.cases for text in case.warnings]
+        for row in case.rows:
+            own = [case.name] if several else []
+            rows.append([*own, *_cells(row, formula(record, case, row))])
+    warnings = [text for case in record.cases for text in disturbed(case)]
     stopped = ["! interrupted: what is missing was not reached."] if record.interrupted else []
     return Table(
         title=record.title,
@@ -67,11 +87,32 @@ def absent_table(record: BenchRecord) -> Table:
     return Table("Not measured here", columns, rows)
 
 
-def _cells(row: Row) -> list[Value]:
+def formula(record: BenchRecord, case: Case, row: Row) -> Verdict:
+    """Whether a row computes the formula that it is a peer of."""
+    name = f"formula.{row.name}"
+    found = (x.verdict for x in record.checks if (x.id, x.case) == (name, case.name))
+    return next(found, Verdict.NOT_TESTABLE)
+
+
+def plot(record: BenchRecord, path: Path) -> list[Path]:
+    """As `plot_times`; rows of another formula are named so."""
+    cases = []
+    for case in record.cases:
+        rows = [
+            row.model_copy(update={"name": f"{row.name} ({mark})"}) if mark else row
+            for row in case.rows
+            for mark in [PLOTTED.get(formula(record, case, row), "")]
+        ]
+        cases.append(case.model_copy(update={"rows": rows}))
+    return plot_times(record.model_copy(update={"cases": cases}), path)
+
+
+def _cells(row: Row, same: Verdict) -> list[Value]:
     rate, share = row.flops_per_s("total"), row.share.get("total")
     return [
         row.name,
         row.labels["what"],
+        FORMULA[same],
         shown(row.time_s["forward"], 1e3),
         shown(row.time_s["total"], 1e3),
         None if rate is None else rate / 1e9,

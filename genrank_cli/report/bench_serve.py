@@ -7,7 +7,7 @@ import math
 from genrank_cli.bench.quantiles import fewest
 from genrank_cli.bench.record import BenchRecord, Case, Row
 from genrank_cli.metrics import intervals
-from genrank_cli.report.bench import checks_table, shown
+from genrank_cli.report.bench import checks_table, disturbed, left_out, shown
 from genrank_cli.report.table import Column, Kind, Table, Value
 from genrank_cli.training.environment import one_line
 
@@ -57,7 +57,7 @@ def latency_table(record: BenchRecord) -> Table:
     for case in record.cases:
         breaks.add(len(rows))
         rows += [_cells(case, row) for row in case.rows]
-    warnings = [f"! {case.name}: {text}" for case in record.cases for text in case.warnings]
+    warnings = [x for case in record.cases for x in (*disturbed(case), *left_out(case))]
     stopped = ["! interrupted: what is missing was not reached."] if record.interrupted else []
     return Table(
         title=record.title,
@@ -121,7 +121,7 @@ def _resources(record: BenchRecord, model: str) -> list[Value]:
     served: list[Value] = []
     for case in record.cases:
         own = {x.labels["path"]: x for x in case.rows if x.labels["model"] == model}
-        figures = next(iter(own.values())).figures
+        figures = next(iter(own.values())).figures if own else figures
         served += [
             sum(own[path].flops.values()) / 1e9 if path in own else None
             for path in ("whole", "cold", "warm")

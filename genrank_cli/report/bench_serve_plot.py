@@ -20,12 +20,13 @@ MARKS = {"total": ("P50", "o"), "p90": ("P90", "s"), "p99": ("P99", "D")}
 
 
 def plot(record: BenchRecord, path: Path) -> list[Path]:
-    """P50, P90 and P99 with their intervals; the median's mark is filled."""
+    """P50, P90 and P99 with their intervals, those that have one; the median's mark is filled."""
     names = list(dict.fromkeys(row.name for case in record.cases for row in case.rows))
     models = list(dict.fromkeys(name.partition("/")[0] for name in names))
-    with styled(4.4 * len(record.cases) + 1.8, 2.0 + 0.27 * len(names)) as figure:
-        panels = figure.subplots(1, len(record.cases), squeeze=False)[0]
-        for ax, case in zip(panels, record.cases, strict=True):
+    cases = [case for case in record.cases if case.rows]
+    with styled(4.4 * len(cases) + 1.8, 2.0 + 0.27 * len(names)) as figure:
+        panels = figure.subplots(1, len(cases), squeeze=False)[0]
+        for ax, case in zip(panels, cases, strict=True):
             for place, row in enumerate(case.rows):
                 _marks(ax, place, row, COLORS[models.index(row.labels["model"]) % len(COLORS)])
             labels = case.labels
@@ -50,10 +51,18 @@ def plot(record: BenchRecord, path: Path) -> list[Path]:
         return save(figure, path)
 
 
+def drawn(row: Row) -> list[str]:
+    """The percentiles that have an interval, as in the table; the median is always one of them."""
+    times = row.time_s
+    return [x for x in MARKS if x == "total" or math.isfinite(times[x].high - times[x].low)]
+
+
 def _marks(ax: Axes, y: int, row: Row, color: str) -> None:
-    ends = [1e3 * row.time_s[key].mean for key in MARKS]
+    keys = drawn(row)
+    ends = [1e3 * row.time_s[key].mean for key in keys]
     ax.plot([min(ends), max(ends)], [y, y], color=color, alpha=0.35, linewidth=4)
-    for key, (name, mark) in MARKS.items():
+    for key in keys:
+        name, mark = MARKS[key]
         value = row.time_s[key]
         if math.isfinite(value.high - value.low):
             ax.plot([1e3 * value.low, 1e3 * value.high], [y, y], color=color, linewidth=1.2)

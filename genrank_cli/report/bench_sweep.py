@@ -6,8 +6,6 @@ import math
 
 from genrank_cli.bench.record import BenchRecord, Case, Row
 from genrank_cli.bench.sweep.fits import Crossover, crossovers, growths
-from genrank_cli.bench.sweep.plan import ATTENTION, PROJECTIONS, Request
-from genrank_cli.bench.sweep.work import Work
 from genrank_cli.metrics import intervals
 from genrank_cli.report.bench import shown
 from genrank_cli.report.table import Column, Interval, Kind, Table, Value
@@ -62,7 +60,7 @@ def rows_table(record: BenchRecord) -> Table:
         Column("forward_ms", "forward", Kind.NUMBER, digits=2, unit="ms"),
         Column("total_ms", "forward + backward", Kind.NUMBER, digits=2, unit="ms"),
         Column("gflops", "work", Kind.FIGURE, 3, unit="GFLOP"),
-        Column("gflops_per_s", "rate", Kind.COUNT, unit="GFLOP/s"),
+        Column("gflops_per_s", "rate", Kind.FIGURE, 3, unit="GFLOP/s"),
         Column("share", "of the product rate", Kind.PERCENT, digits=1),
         Column("flops_per_byte", "intensity", Kind.NUMBER, digits=1, unit="FLOP/byte"),
         Column("of_roof", "of the roof", Kind.PERCENT, digits=1),
@@ -97,13 +95,12 @@ def _disturbed(case: Case) -> list[str]:
 def _case_line(record: BenchRecord) -> str:
     case = record.cases[0]
     fixed = " · ".join(f"{name} {count}" for name, count in case.labels.items())
-    product, copy = (case.probe(name) for name in (PRODUCT, COPY))
-    assert product is not None
-    assert copy is not None
-    return (
-        f"{fixed} · {case.rounds} rounds in {case.wall_s:.0f} s · products "
-        f"{product.rate / 1e9:,.0f} GFLOP/s · copy {copy.rate / 1e9:,.0f} GB/s"
-    )
+    names = {PRODUCT: ("products", "GFLOP/s"), COPY: ("copy", "GB/s")}
+    limits = [
+        f"{names[probe.name][0]} {probe.rate / 1e9:,.0f} {names[probe.name][1]}"
+        for probe in case.probes
+    ]
+    return " · ".join([fixed, f"{case.rounds} rounds in {case.wall_s:.0f} s", *limits])
 
 
 def _cells(case: Case, row: Row) -> list[Value]:
@@ -133,11 +130,11 @@ def intensity(row: Row) -> float | None:
     return sum(row.flops.values()) / least if least else None
 
 
-def roof(case: Case, flops_per_byte: float) -> float:
-    """FLOP/s that this machine could reach at an intensity."""
+def roof(case: Case, flops_per_byte: float) -> float | None:
+    """FLOP/s that this machine could reach at an intensity; None where a limit is not known."""
     product, copy = (case.probe(name) for name in (PRODUCT, COPY))
-    assert product is not None
-    assert copy is not None
+    if product is None or copy is None:
+        return None
     return min(product.rate, flops_per_byte * copy.rate)
 
 
@@ -160,12 +157,7 @@ def growth_table(record: BenchRecord) -> Table:
 
 def crossover_table(record: BenchRecord) -> Table:
     """From which length on attention takes more than projections."""
-    request = Request.of(record.settings)
-
-    def ratio(model: str, value: int) -> float:
-        work = Work(request, model, value)
-        return float(sum(work.flops(ATTENTION).values()) / sum(work.flops(PROJECTIONS).values()))
-
+    by_flops = record.extra.get("flops_crossover", {})
     columns = [
         Column("model", "model"),
         Column("time", f"by time ({unit(record)})", Kind.COUNT),
@@ -173,8 +165,8 @@ def crossover_table(record: BenchRecord) -> Table:
         Column("flops", f"by FLOPs ({unit(record)})", Kind.COUNT),
     ]
     rows: list[list[Value]] = [
-        [found.model, _place(found.time), _where(found), found.flops]
-        for found in crossovers(record, ratio)
+        [found.model, _place(found.time), _where(found), by_flops.get(found.model)]
+        for found in crossovers(record)
     ]
     return Table("Where attention overtakes projections", columns, rows, notes=CROSSOVER_NOTES)
 

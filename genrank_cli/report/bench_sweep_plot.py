@@ -30,7 +30,8 @@ def plot(record: BenchRecord, path: Path) -> list[Path]:
     case = record.cases[0]
     models = list(dict.fromkeys(row.labels["model"] for row in case.rows))
     colors = {model: COLORS[number % len(COLORS)] for number, model in enumerate(models)}
-    dots = [row for row in case.rows if intensity(row)]
+    limits = case.probe(PRODUCT), case.probe(COPY)
+    dots = [] if None in limits else [row for row in case.rows if intensity(row)]
     panels = 3 if dots else 2
     with styled(3.7 * panels + 0.6, 4.3) as figure:
         axes = figure.subplots(1, panels)
@@ -90,7 +91,7 @@ def _roofline(ax: Axes, case: Case, dots: list[Row], colors: dict[str, str]) -> 
     places = [intensity(row) or 1.0 for row in dots]
     ridge = product.rate / copy.rate
     xs = np.geomspace(min(*places, ridge) / 2, max(*places, ridge) * 2, 200)
-    ax.plot(xs, [roof(case, x) / 1e9 for x in xs], color="black", linewidth=1.2)
+    ax.plot(xs, [(roof(case, x) or 0.0) / 1e9 for x in xs], color="black", linewidth=1.2)
     largest = max(row.figures["value"] for row in dots)
     for place, row in zip(places, dots, strict=True):
         size = 3.5 + 4 * math.sqrt(row.figures["value"] / largest)

@@ -7,7 +7,7 @@ from pathlib import Path
 from genrank_cli.files import write_text
 from genrank_cli.report import render
 from genrank_cli.report.table import Column, Interval, Kind, Table
-from genrank_cli.studies.calibration import Rate
+from genrank_cli.studies.calibration import VARIANTS, Rate
 from genrank_cli.studies.calibration_record import CalibrationRecord
 from genrank_cli.training.environment import one_line
 
@@ -82,6 +82,8 @@ def _notes(record: CalibrationRecord) -> list[str]:
         f"{effect.sd:.4f}. Detectable at {record.seeds} seeds with 80 % power: "
         f"{effect.detectable:.4f}. The planted effect is {share:.2f} times that, which the t-test "
         f"finds with probability {100 * effect.expected_power:.0f} %.",
+        f"Holm's promise needs {VARIANTS + 1} groups of runs a study, so it rests on half as many "
+        f"repetitions ({record.repetitions // 2}): its interval is the wider one.",
         "No trained model is part of two repetitions of one line; intervals are exact binomial.",
         "promise: + kept; ~ the rate misses it, its interval does not; x broken.",
     ]

@@ -6,9 +6,10 @@ import math
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from genrank_cli.report.page_load import Study
+from genrank_cli.report.page_evidence import BENCH, Evidence, bench_marks, collect, evidence_line
+from genrank_cli.report.page_load import Bench, Study
 from genrank_cli.report.page_settings import Setting, setting_labels, setting_of
 from genrank_cli.report.study import paper
 from genrank_cli.report.table import MISSING, Column, Interval, Kind, Table, Value
@@ -88,11 +89,16 @@ class Finding:
 
 @dataclass(frozen=True)
 class Claims:
-    """Every claim in a fixed order, and the findings about each."""
+    """Every claim in a fixed order, the findings about each, and what benches say of it."""
 
     known: list[Known]
     findings: dict[str, list[Finding]]
     labels: dict[Setting, str]
+    evidence: dict[str, list[Evidence]] = field(default_factory=dict)
+
+    def judged(self, claim: str) -> bool:
+        """Whether any record says something of a claim."""
+        return bool(self.findings.get(claim) or self.evidence.get(claim))
 
     def of(self, claim: str, setting: Setting) -> list[Finding]:
         """The findings about a claim in one setting; more than one where two records judge it."""
@@ -114,8 +120,11 @@ def catalogue() -> list[Known]:
     ]
 
 
-def gather(studies: Sequence[Study]) -> Claims:
-    """Findings of all records by claim id: declared claims first, then those of own studies."""
+def gather(studies: Sequence[Study], benches: Sequence[Bench] = ()) -> Claims:
+    """Findings of all records by claim id: declared claims first, then those of own studies.
+
+    What a study calls not testable is left out where a bench has measured it.
+    """
     findings: dict[str, list[Finding]] = {}
     for study in studies:
         setting = setting_of(study.record)
@@ -124,13 +133,17 @@ def gather(studies: Sequence[Study]) -> Claims:
     known = {claim.id: claim for claim in catalogue()}
     for name, found in findings.items():
         known.setdefault(name, _undeclared(found[0].claim))
+    evidence = collect(benches, known)
+    for name in evidence:
+        told = [x for x in findings.get(name, []) if x.claim.verdict != Verdict.NOT_TESTABLE]
+        findings[name] = told
     labels = _by_weight(
         setting_labels(setting_of(study.record) for study in studies),
         Counter(finding.setting for found in findings.values() for finding in found),
     )
     for found in findings.values():
         found.sort(key=lambda finding: list(labels).index(finding.setting))
-    return Claims(list(known.values()), findings, labels)
+    return Claims(list(known.values()), findings, labels, evidence)
 
 
 def measured(record: StudyRecord, claim: ClaimResult) -> Interval | None:
@@ -196,9 +209,15 @@ def holm_text(finding: Finding) -> str:
 def summary_table(claims: Claims) -> Table:
     """Claims down, settings across; a verdict in each cell."""
     columns = [Column("claim", "claim"), Column("paper", "paper")]
+    columns += [Column(BENCH, BENCH)] if claims.evidence else []
     columns += [Column(f"setting_{n}", label) for n, label in enumerate(claims.labels.values())]
-    rows = [
-        [known.id, known.paper, *(cell(claims, known.id, setting) for setting in claims.labels)]
+    rows: list[list[Value]] = [
+        [
+            known.id,
+            known.paper,
+            *([bench_marks(claims.evidence.get(known.id, []))] if claims.evidence else []),
+            *(cell(claims, known.id, setting) for setting in claims.labels),
+        ]
         for known in claims.known
     ]
     return Table("Verdicts", columns, rows, notes=_legend(claims))
@@ -209,7 +228,7 @@ def cell(claims: Claims, claim: str, setting: Setting) -> str:
     found = claims.of(claim, setting)
     if found:
         return "; ".join(finding.mark for finding in found)
-    if claims.findings.get(claim):
+    if claims.judged(claim):
         return MISSING
     return f"{Verdict.NOT_TESTABLE.symbol} {Verdict.NOT_TESTABLE}"
 
@@ -227,6 +246,9 @@ def counts_table(claims: Claims) -> Table:
             if finding.setting == setting
         )
         rows.append([label, *(seen[verdict.value] for verdict in Verdict)])
+    if claims.evidence:
+        told = Counter(x.verdict for found in claims.evidence.values() for x in found)
+        rows.append([BENCH, *(told[verdict] for verdict in Verdict)])
     return Table("Verdicts by data and size", columns, rows)
 
 
@@ -240,7 +262,9 @@ def claims_table(claims: Claims) -> Table:
         found = claims.findings.get(known.id, [])
         for finding in found:
             rows.append([known.id, known.paper, *_line(claims, finding)])
-        if not found:
+        for told in claims.evidence.get(known.id, []):
+            rows.append([known.id, known.paper, *evidence_line(told)])
+        if not claims.judged(known.id):
             mark = f"{Verdict.NOT_TESTABLE.symbol} {Verdict.NOT_TESTABLE}"
             blanks: list[Value] = [None] * (len(TITLES) - 4)
             rows.append([known.id, known.paper, None, None, mark, *blanks, known.reason])
@@ -262,6 +286,11 @@ def _line(claims: Claims, finding: Finding) -> list[Value]:
 
 def _legend(claims: Claims) -> list[str]:
     notes = [f"{MISSING} not judged on this data"]
+    if claims.evidence:
+        notes.append(
+            f"{BENCH}: checks of bench records, met counts as reproduced; several in a cell are of "
+            "different cases or paths"
+        )
     if any(setting.partial for setting in claims.labels):
         notes.append("! partial: --limit kept only some of the users")
     return notes

@@ -11,6 +11,7 @@ from typing import Any
 from genrank_cli.bench.record import BenchRecord
 from genrank_cli.metrics import intervals
 from genrank_cli.report.page_claims import Finding, gather
+from genrank_cli.report.page_evidence import Evidence
 from genrank_cli.report.page_load import Records
 from genrank_cli.studies.record import RowResult, StudyRecord
 from genrank_cli.studies.verdict import Verdict
@@ -38,11 +39,12 @@ def render_csv(records: Records) -> str:
 
 
 def _lines(records: Records) -> Iterator[Line]:
-    claims = gather(records.studies)
+    claims = gather(records.studies, records.benches)
     for known in claims.known:
         found = claims.findings.get(known.id, [])
         yield from (_claim(finding) for finding in found)
-        if not found:
+        yield from (_evidence(known.id, told) for told in claims.evidence.get(known.id, []))
+        if not claims.judged(known.id):
             yield {"kind": "claim", "subject": known.id, "verdict": Verdict.NOT_TESTABLE.value}
     for study in records.studies:
         about = _about(study.record) | {"file": study.file.name}
@@ -78,6 +80,23 @@ def _claim(finding: Finding) -> Line:
         "minimum_detectable": claim.minimum_detectable,
         "file": finding.study.file.name,
     }  # fmt: skip
+
+
+def _evidence(claim: str, told: Evidence) -> Line:
+    """A bench's check about a claim, under the check's own name."""
+    record, check = told.bench.record, told.check
+    return (_bounds(check.measured) if check.measured else {}) | {
+        "kind": "claim",
+        "study": f"bench {record.bench}",
+        "dataset": check.case,
+        "size": record.settings.get("size"),
+        "genrank": record.environment["genrank"],
+        "commit": record.environment["commit"],
+        "subject": claim,
+        "metric": check.id,
+        "verdict": told.verdict.value,
+        "file": told.bench.file.name,
+    }
 
 
 def _row(row: RowResult) -> Iterator[Line]:

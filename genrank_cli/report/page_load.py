@@ -10,8 +10,9 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import ValidationError
 
-from genrank_cli.bench.record import BenchRecord
+from genrank_cli.bench.record import BenchRecord, check_kind
 from genrank_cli.errors import data_error
+from genrank_cli.report.bench_views import readable
 from genrank_cli.studies.record import StudyRecord
 
 Kind = TypeVar("Kind", StudyRecord, BenchRecord)
@@ -19,7 +20,7 @@ Kind = TypeVar("Kind", StudyRecord, BenchRecord)
 #: What older records lack of the environment; a question mark is better than a guess.
 UNKNOWN = {
     **dict.fromkeys(("cpu", "attention", "layer", "torch", "python", "genrank"), "?"),
-    **dict.fromkeys(("commit", "cuda", "cores_usable", "threads"), None),
+    **dict.fromkeys(("commit", "cuda", "cores_usable", "threads", "device"), None),
     "memory_bytes": 0,
 }
 
@@ -105,7 +106,10 @@ def _read(file: Path) -> Study | Bench | None:
     if {"study", "rows", "claims"} <= fields.keys():
         return Loaded(file, _checked(file, fields, StudyRecord.model_validate))
     if {"bench", "cases"} <= fields.keys():
-        return Loaded(file, _checked(file, fields, BenchRecord.model_validate))
+        check_kind(file, fields)
+        bench = Loaded(file, _checked(file, fields, BenchRecord.model_validate))
+        readable(file, bench.record)
+        return bench
     return None
 
 

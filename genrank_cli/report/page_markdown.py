@@ -17,7 +17,7 @@ from genrank_cli.report.table import Table, Value
 
 def render_markdown(records: Records) -> str:
     """Verdicts and claims open, every record's tables and command in a fold of its own."""
-    claims = gather(records.studies)
+    claims = gather(records.studies, records.benches)
     parts = ["## genrank report\n"]
     if claims.known:
         parts += [_shown(summary_table(claims)), _shown(claims_table(claims))]

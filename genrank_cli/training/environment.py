@@ -18,14 +18,15 @@ from genrank_cli.paths import PACKAGE
 ABSOLUTE_PATH = re.compile(r"(^|[=,:])/(?:[^/=,:]+/)*([^/=,:]*)")
 
 
-def environment() -> dict[str, Any]:
-    """The block written beside every result.
+def environment(device: str | None = None) -> dict[str, Any]:
+    """The block written beside every result; ``device`` (``cpu``, ``cuda:1``) is what was used.
 
     Keys: ``genrank, commit, python, platform, cpu, cores_physical, cores_logical, cores_usable,
-    memory_bytes, torch, threads, blas, attention, layer, numpy, polars, cuda, command``.
-    ``attention`` and ``layer`` are what ``auto`` stands for on the best device here; ``cuda`` is
-    None or holds ``device, count, runtime, driver, memory_bytes``; ``commit`` is None outside a
-    checkout. What cannot be found out is None.
+    memory_bytes, torch, threads, blas, attention, layer, numpy, polars, device, cuda, command``.
+    ``attention`` and ``layer`` are what ``auto`` stands for on that device, or the best one here;
+    ``device`` is its kind; ``cuda`` is what the machine has, used or not: None or ``device, count,
+    runtime, driver, memory_bytes``; ``commit`` is None outside a checkout. What cannot be found
+    out, or was not told, is None.
     Imports torch.
     """
     import numpy as np
@@ -36,7 +37,8 @@ def environment() -> dict[str, Any]:
     from genrank_cli.attention import resolve_backend
     from genrank_cli.models.layer import resolve_layer
 
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    used = None if device is None else device.partition(":")[0]
+    best = used or ("cuda" if torch.cuda.is_available() else "cpu")
     return {
         "genrank": __version__,
         "commit": git_commit(PACKAGE.parent),
@@ -50,11 +52,12 @@ def environment() -> dict[str, Any]:
         "torch": str(torch.__version__),
         "threads": torch.get_num_threads(),
         "blas": _blas(),
-        "attention": resolve_backend("auto", device),
-        "layer": resolve_layer("auto", device),
+        "attention": resolve_backend("auto", best),
+        "layer": resolve_layer("auto", best),
         "numpy": np.__version__,
         "polars": pl.__version__,
-        "cuda": _cuda(),
+        "device": used,
+        "cuda": _cuda(device),
         "command": command_line(sys.argv),
     }
 
@@ -62,10 +65,12 @@ def environment() -> dict[str, Any]:
 def one_line(block: Mapping[str, Any]) -> str:
     """The line above a table: machine, threads, torch, Python, and the version measured.
 
-    Blocks of older records know nothing of the layer.
+    A GPU that was not used is not named. Blocks of older records know nothing of the device and the
+    layer.
     """
     commit = f" ({block['commit']})" if block["commit"] else ""
-    device = f"{block['cuda']['device']} · " if block["cuda"] else ""
+    used = block["cuda"] if block.get("device") != "cpu" else None
+    device = f"{used['device']} · " if used else ""
     return (
         f"{device}{block['cpu']}, {_count(block['cores_usable'], 'core')}, "
         f"{block['memory_bytes'] / 2**30:.0f} GiB · {_count(block['threads'], 'thread')} · "
@@ -126,17 +131,19 @@ def _blas() -> str | None:
     return ", ".join(sorted(libraries)) or None
 
 
-def _cuda() -> dict[str, Any] | None:
+def _cuda(device: str | None) -> dict[str, Any] | None:
+    """Of the GPU ``device``; of the first one where another device, or none, was used."""
     import torch
 
     if not torch.cuda.is_available():
         return None
+    number = torch.device(device).index or 0 if device and device.startswith("cuda") else 0
     return {
-        "device": torch.cuda.get_device_name(0),
+        "device": torch.cuda.get_device_name(number),
         "count": torch.cuda.device_count(),
         "runtime": torch.version.cuda,
         "driver": _driver(),
-        "memory_bytes": torch.cuda.get_device_properties(0).total_memory,
+        "memory_bytes": torch.cuda.get_device_properties(number).total_memory,
     }
 
 

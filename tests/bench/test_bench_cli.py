@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 import torch
+import typer
 
 from genrank_cli.bench.attention import run as run_module
 from genrank_cli.bench.attention.plan import Request
-from genrank_cli.bench.record import BenchRecord, LeftOut, read_record
+from genrank_cli.bench.record import BenchRecord, LeftOut, Memory, read_record
 from genrank_cli.cli.bench.arguments import parse_seconds, parse_share, parse_sizes
-from genrank_cli.errors import ExitCode, GenrankError
+from genrank_cli.errors import ExitCode
 from tests.bench.small import small_record
 from tests.cli.test_main import WATCHED, python
 from tests.conftest import Cli
@@ -98,6 +99,26 @@ def test_the_tables_of_a_pipe_are_markdown(cli: Cli) -> None:
 
 
 @pytest.mark.usefixtures("measured")
+@pytest.mark.parametrize("to_file", [False, True], ids=["stdout", "file"])
+@pytest.mark.parametrize("form", ["table", "md", "latex", "csv"])
+def test_all_tables_or_a_word_of_those_left_out(
+    form: str, to_file: bool, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = Memory(name="blockwise/none/float32", labels={}, peak_bytes=2**20)
+    record = small_record().model_copy(update={"memory": [row], "memory_case": "L24"})
+    monkeypatch.setattr(run_module, "run", lambda request, watch: record)
+    file = tmp_path / "r.out"
+    place = ("-o", str(file)) if to_file else ()
+    done = cli("bench", "attention", "--format", form, *place)
+    assert done.code == 0, done.err
+    text = file.read_text() if to_file else done.out
+    assert ("Peak extra memory" in text) == (form != "csv")
+    assert ("left out: Peak extra memory" in done.err) == (form == "csv")
+    if form == "csv":
+        assert len({line.count(",") for line in text.splitlines()}) == 1
+
+
+@pytest.mark.usefixtures("measured")
 @pytest.mark.parametrize("suffix", ["md", "csv", "tex", "json", "txt"])
 def test_every_kind_of_file(suffix: str, cli: Cli, tmp_path: Path) -> None:
     file = tmp_path / f"r.{suffix}"
@@ -109,7 +130,7 @@ def test_every_kind_of_file(suffix: str, cli: Cli, tmp_path: Path) -> None:
 
 
 WRONG = [
-    (("--seq-len", "0"), "'0' is no whole number above 0"),
+    (("--seq-len", "0"), "'--seq-len': '0' is no whole number above 0"),
     (("--seq-len", "480,,960"), "'' is no whole number"),
     (("--seq-len", "10"), "--candidates 10 leaves no history in 10 tokens"),
     (("--width", "x"), "'x' is no whole number"),
@@ -120,7 +141,7 @@ WRONG = [
     (("--activation", "relu"), "'relu'"),
     (("--rounds", "0"), "'--rounds'"),
     (("--precision", "150%"), "no share between 0 and 1"),
-    (("--budget", "soon"), "no duration"),
+    (("--budget", "soon"), "'--budget': 'soon' is no duration"),
     (("--device", "tpu"), "unknown device 'tpu'"),
     (("--json", "--format", "md"), "contradict each other"),
     (("-o", "nowhere/r.json"), "does not exist"),
@@ -201,6 +222,19 @@ def test_show_refuses_what_is_no_record(cli: Cli, tmp_path: Path) -> None:
     assert "no bench record" in done.err
 
 
+@pytest.mark.parametrize("changes", [{}, {"cases": []}], ids=["no-over", "no-cases"])
+def test_show_names_what_a_damaged_record_lacks(
+    changes: dict[str, Any], cli: Cli, tmp_path: Path
+) -> None:
+    fields = small_record().model_dump(mode="json") | {"bench": "sweep"} | changes
+    file = tmp_path / "x.json"
+    file.write_text(json.dumps(fields))
+    for options in ((), ("--plot", str(tmp_path / "p.svg"))):
+        done = cli("bench", "show", str(file), *options)
+        assert done.code == ExitCode.DATA
+        assert "record of bench 'sweep' is damaged" in done.err
+
+
 @pytest.mark.parametrize(
     "arguments", [("bench", "--help"), ("bench", "attention", "--help")], ids=" ".join
 )
@@ -229,7 +263,7 @@ def test_shares(text: str, share: float) -> None:
 
 @pytest.mark.parametrize("text", ["", "0", "-1s", "1d", "0s"])
 def test_no_durations(text: str) -> None:
-    with pytest.raises(GenrankError, match="no duration"):
+    with pytest.raises(typer.BadParameter, match="no duration"):
         parse_seconds(text)
 
 

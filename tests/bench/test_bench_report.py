@@ -39,7 +39,7 @@ def test_a_row_shows_time_rate_share_and_ratio() -> None:
     row = record_of_two()
     assert row["row"] == "native/rab/float32"
     assert row["forward + backward (ms)"] == "1250.0 [1250.0, 5000.0]"
-    assert row["rate (GFLOP/s)"] == "1"
+    assert row["rate (GFLOP/s)"] == "0.8"
     assert row["forward's share"] == "40.0 %"
     assert row["time / base's"] == "1.250×"
     assert row["base"] == "native/none/float32"

@@ -52,7 +52,7 @@ def made(
 
 
 def compared(old: BenchRecord, new: BenchRecord, **options: Any) -> Comparison:
-    return compare(old, new, ("a.json", "b.json"), ENVIRONMENT, **options)
+    return compare(old, new, ("a.json", "b.json"), "genrank bench compare", **options)
 
 
 def verdicts(found: Comparison, row: str = ROW) -> dict[str, str]:
@@ -135,6 +135,37 @@ def test_another_machine_is_refused_and_named_unless_asked_for(name: str) -> Non
     found = compared(made(), made(seed=1, **changed), anyway=True)
     assert [*found.machine] == [name]
     assert any("DIFFERENT MACHINES" in line and name in line for line in header(found))
+
+
+def test_a_cpu_and_a_gpu_of_one_machine_are_two_machines() -> None:
+    gpu = {"device": "H100"}
+    old, new = made(cuda=gpu, device="cpu"), made(seed=1, cuda=gpu, device="cuda")
+    with pytest.raises(GenrankError, match="different machines: device: cpu and cuda"):
+        compared(old, new)
+    assert compared(old, made(seed=1, cuda=gpu, device="cpu")).machine == {}
+
+
+def test_of_older_records_the_settings_say_which_device_was_used() -> None:
+    gpu = {"device": "H100"}
+    old, new = (
+        made(seed=x, cuda=gpu).model_copy(update={"settings": {"device": device}})
+        for x, device in enumerate(("cpu", "cuda:0"))
+    )
+    assert compared(old, new, anyway=True).machine == {"device": ["cpu", "cuda"]}
+    known = made(seed=1, cuda=gpu, device="cpu")
+    assert compared(old, known).machine == {}
+
+
+def test_the_table_names_the_machines_of_both_records() -> None:
+    found = compared(made(), made(seed=1, cpu="another CPU"), anyway=True)
+    lines = table(found).header
+    assert lines[0].startswith("a.json: a CPU, 2 cores")
+    assert lines[1].startswith("b.json: another CPU, 2 cores")
+    assert [block["cpu"] for block in found.environments] == ["a CPU", "another CPU"]
+
+
+def test_the_interval_that_a_p99_is_judged_by_is_said() -> None:
+    assert "Of a P99" in " ".join(table(compared(made(), made(seed=1))).notes)
 
 
 def test_a_driver_is_not_another_gpu() -> None:

@@ -66,6 +66,9 @@ def test_unrest_is_told() -> None:
     (text,) = pace_warnings([1.0, 1.2] * 6)
     assert "varied by" in text
     assert "--rounds" in text
+    (text,) = pace_warnings([1.0, 1.2] * 6, "--requests")
+    assert "--requests" in text
+    assert "--rounds" not in text
 
 
 @pytest.mark.parametrize(

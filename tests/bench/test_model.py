@@ -132,6 +132,9 @@ def test_a_materialized_bias_moves_its_cells() -> None:
     fused, whole = (work_of(request(), name, 16, made) for name in ("hstu", BASE))
     cells = 2 * 20**2
     assert whole.moved["attention"] - fused.moved["attention"] == 2 * 5 * 4 * cells
+    asked = request(dtype="bfloat16")
+    fused, whole = (work_of(asked, name, 16, made) for name in ("hstu", BASE))
+    assert whole.moved["attention"] - fused.moved["attention"] == 2 * 5 * 2 * cells
     assert whole.flops == fused.flops
 
 
@@ -236,6 +239,7 @@ def test_costs_are_of_doubled_candidates() -> None:
         ({"dtype": "int8"}, "--dtype"),
         ({"samples": "shuffled"}, "--samples"),
         ({"seq_lens": (1,)}, "no event"),
+        ({"seq_lens": (16, 481)}, "--seq-len 481: an event is 2 tokens"),
         ({"samples": "packed", "candidates": 3}, "whole number of requests"),
     ],
 )

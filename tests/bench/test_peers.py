@@ -25,7 +25,7 @@ from genrank_cli.bench.peers.run import TOLERANCE, difference, run, spec
 from genrank_cli.bench.peers.tensors import Tensors
 from genrank_cli.bench.record import BenchRecord
 from genrank_cli.errors import GenrankError
-from genrank_cli.report.bench_peers import absent_table, rows_table, tables
+from genrank_cli.report.bench_peers import absent_table, plot, rows_table, tables
 
 pytestmark = pytest.mark.usefixtures("quick_machine")
 
@@ -69,16 +69,55 @@ def test_a_wrong_gradient_alone_is_seen(tensors: Tensors) -> None:
     assert difference(made, reference) > TOLERANCE["float32"]
 
 
-def test_a_peer_that_computes_something_else_misses_its_check(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def other_formula(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hold SDPA against a formula that it does not compute."""
     sdpa = PEERS["attention/sdpa"]
     other = Peer(sdpa.what, sdpa.make, sdpa.base, PEERS["attention/ours-silu"].reference)
     monkeypatch.setitem(PEERS, "attention/sdpa", other)
+
+
+def test_a_peer_that_computes_something_else_misses_its_check(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    other_formula(monkeypatch)
     found = run(checked(Request(**SMALL, peers=("attention/sdpa",))))
     verdicts = {x.id: x.verdict for x in found.checks}
     assert verdicts["formula.attention/sdpa"] is Verdict.MISSED
     assert verdicts["formula.attention/ours-softmax"] is Verdict.MET
+
+
+def test_a_peer_of_another_formula_is_marked_in_the_table_and_in_the_plot(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    other_formula(monkeypatch)
+    found = run(checked(Request(**SMALL, peers=("attention/sdpa",))))
+    marks = {row[0]: row[2] for row in rows_table(found).rows}
+    assert marks == {"attention/ours-softmax": "+ the same", "attention/sdpa": "x another"}
+    drawn = plot(found, tmp_path / "peers.svg")[0].read_text()
+    assert "attention/sdpa (x another formula)" in drawn
+    assert "attention/ours-softmax (" not in drawn
+
+
+def test_a_formula_that_cannot_be_compared_loses_no_times(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def broken(tensors: Tensors) -> Any:
+        raise RuntimeError("no such reference")
+
+    sdpa = PEERS["attention/sdpa"]
+    monkeypatch.setitem(PEERS, "attention/sdpa", Peer(sdpa.what, sdpa.make, sdpa.base, broken))
+    found = run(checked(Request(**SMALL, peers=("attention/sdpa",))))
+    check = next(x for x in found.checks if x.id == "formula.attention/sdpa")
+    assert (check.verdict, check.reason) == (Verdict.NOT_TESTABLE, "no such reference")
+    assert [row[2] for row in rows_table(found).rows] == ["+ the same", "? not compared"]
+
+
+def test_rounds_that_took_much_longer_are_told() -> None:
+    case = record().cases[0]
+    row = case.rows[0].model_copy(update={"outliers": 2})
+    made = record().model_copy(update={"cases": [case.model_copy(update={"rows": [row]})]})
+    notes = rows_table(made).notes
+    assert any(f"over 1.5× their median, kept: {row.name} 2" in note for note in notes)
 
 
 def test_what_cannot_be_imported_is_named_and_no_failure() -> None:

@@ -119,11 +119,15 @@ def test_half_width_is_a_share() -> None:
 
 def test_different_needs_size_and_significance() -> None:
     base = [1.0, 1.001, 0.999, 1.0, 1.002, 0.998, 1.0, 1.0]
-    assert differs([1.2 * time for time in base], base)
-    assert differs(base, [1.2 * time for time in base])
-    assert not differs([1.01 * time for time in base], base)  # sure, but too small to matter
+
+    def found(times: list[float], other: list[float]) -> bool:
+        return differs(ratio_interval(times, other, 0.99))
+
+    assert found([1.2 * time for time in base], base)
+    assert found(base, [1.2 * time for time in base])
+    assert not found([1.01 * time for time in base], base)  # sure, but too small to matter
     noisy = [0.7, 1.6, 1.0, 1.9, 0.8, 1.5, 1.0, 1.3]
-    assert not differs(noisy, base)  # large, but it may be noise
+    assert not found(noisy, base)  # large, but it may be noise
 
 
 def test_outliers_are_counted() -> None:

@@ -15,9 +15,16 @@ import torch
 from genrank_cli.__main__ import main
 from genrank_cli.bench.record import BenchRecord
 from genrank_cli.bench.statistics import median_interval
-from genrank_cli.bench.sweep.fits import crossing, crossovers, growths, slopes, summed_up
+from genrank_cli.bench.sweep.fits import (
+    crossing,
+    crossovers,
+    flops_crossing,
+    growths,
+    slopes,
+    summed_up,
+)
 from genrank_cli.bench.sweep.plan import VALUES, Request, checked
-from genrank_cli.bench.sweep.run import run, specs
+from genrank_cli.bench.sweep.run import flops_crossovers, run, specs
 from genrank_cli.bench.sweep.stages import bench_of
 from genrank_cli.bench.sweep.work import Work
 from genrank_cli.errors import ExitCode, GenrankError
@@ -127,11 +134,25 @@ def test_the_crossover_is_found_in_every_round_and_said_to_be_inside_or_not() ->
 
 
 def test_the_crossover_by_flops_is_the_first_length_that_has_it() -> None:
-    values = (10, 20, 40)
-    series = known({"attention": [1.0, 2.0, 4.0], "projections": [1.0, 2.0, 4.0]}, values)
-    assert crossovers(series, lambda model, value: value / 1_000)[0].flops == 1_000.0
-    assert crossovers(series, lambda model, value: value / 1_001)[0].flops == 1_002.0
-    assert math.isnan(crossovers(series, lambda model, value: 0.0)[0].flops)
+    assert flops_crossing(lambda value: value / 1_000) == 1_000
+    assert flops_crossing(lambda value: value / 1_001) == 1_002
+    assert flops_crossing(lambda value: 0.0) is None
+
+
+def test_the_crossover_by_flops_is_the_one_that_was_stored() -> None:
+    stored = record().extra["flops_crossover"]
+    assert stored == flops_crossovers(request())
+    for model, length in stored.items():
+        before, at = (Work(request(), model, value) for value in (length - 2, length))
+        assert attention_lead(before) < 0 <= attention_lead(at)
+    other = record().model_copy(update={"extra": {"flops_crossover": {"hstu": 1_234}}})
+    cells = {row[0]: row[3] for row in crossover_table(other).formatted()}
+    assert cells == {"hstu": "1,234", "genrank": "–"}
+
+
+def attention_lead(work: Work) -> int:
+    attention, projections = (sum(work.flops(x).values()) for x in ("attention", "projections"))
+    return attention - projections
 
 
 @pytest.mark.parametrize("model", ["hstu", "genrank", "hstu-meta", "softmax"])
@@ -146,15 +167,6 @@ def test_the_parts_of_a_block_add_up_to_the_counters_step(model: str) -> None:
     assert step["backward"] == asked.batch_size * backward - 2 * hidden
     assert config.blocks * sum(p["forward"] for p in parts) < step["forward"]
     assert parts[0]["forward"] == 4 * work.load.cells * config.width
-
-
-def test_bytes_are_those_of_every_array_once() -> None:
-    work = Work(request(), "genrank", 16)
-    array = work.load.tokens * 64 * 4
-    assert work.load.tokens == 2 * (8 + 3)
-    assert work.bytes_moved("attention") == 11 * array
-    assert work.bytes_moved("projections") == 22 * array + 3 * 5 * 64**2 * 4
-    assert work.bytes_moved("step") == 0
 
 
 @pytest.mark.parametrize("over", VALUES)
@@ -225,8 +237,10 @@ def test_the_command_writes_its_record(tmp_path: Path, capsys: pytest.CaptureFix
         ({"over": "lenght"}, "did you mean|unknown --over"),
         ({"models": ("dlrm",)}, "unknown --model 'dlrm'"),
         ({"values": (8,)}, "one value shows nothing"),
-        ({"values": (1, 8)}, "holds no event"),
-        ({"over": "width", "values": (64, 65)}, "65 is not a multiple of heads"),
+        ({"values": (1, 8)}, "--values 1: no event has room"),
+        ({"values": (8, 11)}, "--values 11: an event is 2 tokens"),
+        ({"over": "batch", "seq_len": 481}, "--seq-len 481: an event is 2 tokens"),
+        ({"over": "width", "values": (64, 65)}, "^--values 65: width 65 is not a multiple of h"),
         ({"size": "huge"}, "unknown --size"),
     ],
 )

@@ -205,7 +205,7 @@ def different(machine: Callable[[int], Machine], true: float, repetitions: int) 
     found = 0
     for seed in range(repetitions):
         timings = rounds_of(machine(seed), true, Plan(budget_s=80.0))
-        found += differs(timings.total("b"), timings.total("a"))
+        found += differs(ratio_interval(timings.total("b"), timings.total("a"), 0.99))
     return found / repetitions
 
 

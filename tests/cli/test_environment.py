@@ -16,7 +16,7 @@ from genrank_cli.training.environment import command_line, environment, git_comm
 
 KEYS = (
     "genrank commit python platform cpu cores_physical cores_logical cores_usable memory_bytes "
-    "torch threads blas attention layer numpy polars cuda command"
+    "torch threads blas attention layer numpy polars device cuda command"
 )
 
 
@@ -50,6 +50,16 @@ def test_block_names_neither_user_nor_host(monkeypatch: pytest.MonkeyPatch) -> N
 )
 def test_command_line_keeps_what_matters(arguments: list[str], text: str) -> None:
     assert command_line(arguments) == text
+
+
+def test_a_gpu_that_was_not_used_is_not_named() -> None:
+    assert environment()["device"] is None
+    assert environment("cpu")["device"] == "cpu"
+    block = environment("cpu") | {"cuda": {"device": "NVIDIA H100"}}
+    assert "H100" not in one_line(block)
+    assert one_line(block | {"device": "cuda"}).startswith("NVIDIA H100 · ")
+    older = {key: value for key, value in block.items() if key != "device"}
+    assert "H100" in one_line(older)
 
 
 def test_one_line_is_one_line() -> None:

@@ -59,7 +59,11 @@ def test_older_records_lack_parts_of_the_environment(results: Path) -> None:
     [
         ("broken.json", "{", "broken.json is no JSON"),
         ("damaged.json", '{"study": 1, "rows": [], "claims": []}', "damaged.json cannot be read"),
-        ("bench.json", '{"bench": "attention", "cases": 3}', "bench.json cannot be read"),
+        (
+            "bench.json",
+            '{"bench": "attention", "cases": 3, "version": 1}',
+            "bench.json cannot be read",
+        ),
         ("list.json", "[]", "list.json is neither"),
         ("other.json", '{"auc": 1}', "other.json is neither"),
         ("absent.json", None, "absent.json does not exist"),

@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from genrank_cli.bench.attention.plan import LIMIT, PLAIN, REFERENCE, Request, row_name
-from genrank_cli.bench.checks import Bar, Verdict, exactly, judge_bar
+from genrank_cli.bench.checks import Bar, Verdict, exactly
 from genrank_cli.bench.machine import bf16_instructions
 from genrank_cli.bench.record import Case, Check, Memory
+from genrank_cli.bench.rows import checked_bar
 from genrank_cli.bench.statistics import ratio_interval
 from genrank_cli.metrics.intervals import Interval
 
@@ -118,15 +119,15 @@ def _memory_check(request: Request, backend: str, memory: list[Memory]) -> Check
     )  # fmt: skip
     shape = request.memory_shape().name
     if not request.memory:
-        return _verdict(bar, shape, None, "not measured: give --memory")
+        return checked_bar(bar, shape, None, why="not measured: give --memory")
     rows = {row.name: row for row in memory}
     names = [row_name(name, PLAIN, "float32") for name in (backend, REFERENCE)]
     absent = [name for name in names if name not in rows or rows[name].peak_bytes is None]
     if absent:
         reason = rows[absent[0]].reason if absent[0] in rows else "was not asked for"
-        return _verdict(bar, shape, None, f"{absent[0]}: {reason}")
+        return checked_bar(bar, shape, None, why=f"{absent[0]}: {reason}")
     ours, dense = (rows[name].peak_bytes or 0 for name in names)
-    return _verdict(bar, shape, exactly(ours / dense) if dense else None, "")
+    return checked_bar(bar, shape, exactly(ours / dense) if dense else None)
 
 
 def _bf16(case: Case, backend: str) -> Measured:
@@ -153,21 +154,5 @@ def _why_not(case: Case, name: str) -> str:
 
 
 def _check(bar: Bar, case: Case, measured: Measured) -> Check:
-    return _verdict(bar, case.name, *measured)
-
-
-def _verdict(bar: Bar, case: str, interval: Interval | None, reason: str) -> Check:
-    verdict = judge_bar(bar, interval)
-    if verdict is Verdict.CANNOT_TELL:
-        reason = "the bar lies within the interval: give more --rounds"
-    return Check(
-        id=bar.id,
-        text=bar.text,
-        case=case,
-        side=bar.side,
-        bound=bar.bound,
-        unit=bar.unit,
-        measured=interval,
-        verdict=verdict,
-        reason=reason,
-    )
+    interval, reason = measured
+    return checked_bar(bar, case.name, interval, why=reason)

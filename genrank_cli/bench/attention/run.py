@@ -21,14 +21,14 @@ from genrank_cli.bench.attention.plan import (
     row_name,
 )
 from genrank_cli.bench.attention.rows import subject
-from genrank_cli.bench.machine import Load, available_bytes, load_warnings, pace_warnings
+from genrank_cli.bench.machine import Load, available_bytes, load_warnings
 from genrank_cli.bench.memory import in_fresh_process
 from genrank_cli.bench.peak import Probe, copy_probe, product_name, product_probe
-from genrank_cli.bench.record import BenchRecord, Case, LeftOut, Memory, ProbeRow, Row
+from genrank_cli.bench.record import BenchRecord, Case, LeftOut, Memory, Row
+from genrank_cli.bench.rows import left_out_rows, pace_of, probe_rows, scaled
 from genrank_cli.bench.statistics import median_interval, outliers, ratio_interval
 from genrank_cli.bench.timing import Plan, Timings, clock_for, measure
 from genrank_cli.errors import GenrankError
-from genrank_cli.metrics.intervals import Interval
 from genrank_cli.training.environment import environment
 from genrank_cli.training.runtime import start
 
@@ -74,7 +74,7 @@ def run(request: Request, watch: Watch | None = None) -> BenchRecord:
     if not any(case.rows for case in cases):
         first = cases[0].left_out[0]
         raise GenrankError(f"no row could run: {first.name}: {first.reason}")
-    block = environment()
+    block = environment(request.device)
     return BenchRecord(
         bench="attention",
         title="Attention: forward and backward",
@@ -106,11 +106,11 @@ def _case(request: Request, shape: Shape, watch: Watch) -> Case:
         on_warm=lambda row: watch.warming(shape.name, row),
         on_round=lambda done, precision: watch.round_done(shape.name, done, precision),
     )
-    warnings = load_warnings(begun, Load.now())
-    warnings += pace_warnings(timings.total(product_name(request.dtypes[0])))
+    warnings = load_warnings(begun, Load.now()) + pace_of(probes[0], timings)
     left_out = [LeftOut(name=spec.name, reason=_refusal(spec, shape, kind), expected=True)
                 for spec in too_large]  # fmt: skip
     left_out += [_left_out(spec, timings) for spec in chosen if spec.name in timings.left_out]
+    left_out += left_out_rows([x.subject.name for x in probes], timings, expected=False)
     ran = [spec for spec in chosen if spec.name in timings.rounds_s]
     return Case(
         name=shape.name,
@@ -118,7 +118,7 @@ def _case(request: Request, shape: Shape, watch: Watch) -> Case:
         rounds=timings.rounds,
         wall_s=timings.wall_s,
         rows=[_row(spec, shape, timings, probes) for spec in ran],
-        probes=[_probe_row(probe, timings) for probe in probes],
+        probes=probe_rows(probes, timings),
         left_out=left_out,
         warnings=warnings,
     )
@@ -149,7 +149,8 @@ def _row(spec: RowSpec, shape: Shape, timings: Timings, probes: Sequence[Probe])
     others = {*bases, *({limit} & timings.rounds_s.keys())} - {spec.name}
     product = next(p for p in probes if p.subject.name == product_name(spec.dtype))
     works = flops.parts() | {"total": sum(flops.parts().values())}
-    probe_s = timings.total(product.subject.name)
+    known = product.subject.name in timings.rounds_s
+    probe_s = timings.total(product.subject.name) if known else []
     return Row(
         name=spec.name,
         labels=spec.labels(),
@@ -161,27 +162,11 @@ def _row(spec: RowSpec, shape: Shape, timings: Timings, probes: Sequence[Probe])
         time_s={part: median_interval(times) for part, times in series.items()},
         ratio={x: ratio_interval(series["total"], timings.total(x)) for x in sorted(others)},
         share={
-            part: _scaled(ratio_interval(probe_s, times), works[part] / product.amount)
-            for part, times in series.items()
+            part: scaled(ratio_interval(probe_s, times), works[part] / product.amount)
+            for part, times in (series if known else {}).items()
         },
         outliers=outliers(series["total"]),
     )  # fmt: skip
-
-
-def _scaled(interval: Interval, factor: float) -> Interval:
-    low, high = interval.low * factor, interval.high * factor
-    return replace(interval, mean=interval.mean * factor, low=low, high=high)
-
-
-def _probe_row(probe: Probe, timings: Timings) -> ProbeRow:
-    times = timings.total(probe.subject.name)
-    return ProbeRow(
-        name=probe.subject.name,
-        unit=probe.unit,
-        amount=probe.amount,
-        rounds_s=times,
-        time_s=median_interval(times),
-    )
 
 
 def _memory(request: Request, watch: Watch, found: list[Memory]) -> None:

@@ -18,18 +18,18 @@ from genrank_cli.bench.compare.result import (
 from genrank_cli.bench.compare.shift import shift
 from genrank_cli.bench.quantiles import quantile_interval, quantile_ratio
 from genrank_cli.bench.record import BenchRecord, Case, Row
-from genrank_cli.bench.statistics import median_interval
+from genrank_cli.bench.statistics import SMALLEST, differs, median_interval
 from genrank_cli.errors import ExitCode, GenrankError
 from genrank_cli.metrics.intervals import Interval
 
 #: What must be the same for times to be compared, in the block of `environment`.
-MACHINE = ("cpu", "cores_usable", "cuda", "torch", "threads")
+MACHINE = ("device", "cpu", "cores_usable", "cuda", "torch", "threads")
 
 #: What may differ and is named.
 VERSIONS = ("genrank", "commit", "python", "platform", "blas", "attention", "layer", "numpy")
 
-#: A difference needs a size and a strict interval: who compares many rows meets chance often.
-SMALLEST, STRICT = 0.02, 0.99
+#: Who compares many rows meets chance often: see `differs`.
+STRICT = 0.99
 
 #: The bench whose times are requests, so that their tail is a result.
 TAILED = "serve"
@@ -39,11 +39,11 @@ def compare(
     old: BenchRecord,
     new: BenchRecord,
     names: tuple[str, str],
-    environment: Mapping[str, Any],
+    command: str,
     *,
     anyway: bool = False,
 ) -> Comparison:
-    """What changed from ``old`` to ``new``; ``names`` of their files.
+    """What changed from ``old`` to ``new``; ``names`` of their files, the ``command`` as typed.
 
     Raises `GenrankError`: (2) for two benches, (4) where the machine, PyTorch or the threads differ
     and not ``anyway``, and where no row is in both.
@@ -53,7 +53,7 @@ def compare(
             f"{names[0]} is of bench {old.bench}, {names[1]} of bench {new.bench}",
             "compare two records of one bench",
         )
-    machine = _differences(old.environment, new.environment, MACHINE)
+    machine = _differences(_machine(old), _machine(new), MACHINE)
     if machine and not anyway:
         listed = "; ".join(f"{name}: {a} and {b}" for name, (a, b) in machine.items())
         raise GenrankError(
@@ -82,8 +82,8 @@ def compare(
         checks=_checks(old, new),
         only_old=[" ".join(key) for key in rows[0] if key not in rows[1]],
         only_new=[" ".join(key) for key in rows[1] if key not in rows[0]],
-        environment=dict(environment),
-        command=environment["command"],
+        environments=[old.environment, new.environment],
+        command=command,
     )
 
 
@@ -104,6 +104,13 @@ def _differences(
         if values[0] != values[1]:
             found[name] = values
     return found
+
+
+def _machine(record: BenchRecord) -> dict[str, Any]:
+    """The block of a record; where it does not say what was used, the settings may."""
+    device = record.environment.get("device") or record.settings.get("device")
+    kind = None if device is None else str(device).partition(":")[0]
+    return record.environment | {"device": kind}
 
 
 def _told(name: str, value: Any) -> Any:
@@ -195,10 +202,9 @@ def verdict(strict: Interval) -> str:
     """By the strict interval of new / old: different by size and by interval, both, or not."""
     if not math.isfinite(strict.high - strict.low):
         return UNKNOWN
-    large = abs(math.log(strict.mean)) >= math.log1p(SMALLEST)
-    if large and strict.low > 1:
-        return SLOWER
-    return FASTER if large and strict.high < 1 else SAME
+    if not differs(strict):
+        return SAME
+    return SLOWER if strict.mean > 1 else FASTER
 
 
 def _smallest(strict: Interval) -> float | None:

@@ -42,8 +42,9 @@ class Comparison(_Part):
     """Of two records of the same bench.
 
     ``machine``, ``versions``, ``settings``: name → [old, new], where they differ; the first makes
-    times incomparable. ``work``: rows whose FLOPs changed. ``only_old``, ``only_new``: rows of one
-    record. ``checks``: those whose verdict changed.
+    times incomparable. ``environments``: of the old record and of the new one. ``work``: rows whose
+    FLOPs changed. ``only_old``, ``only_new``: rows of one record. ``checks``: those whose verdict
+    changed.
     """
 
     bench: str
@@ -57,7 +58,7 @@ class Comparison(_Part):
     checks: dict[str, list[str]]
     only_old: list[str]
     only_new: list[str]
-    environment: dict[str, Any]
+    environments: list[dict[str, Any]]
     command: str
 
     def count(self, verdict: str) -> int:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from genrank_cli.bench.checks import Bar, Verdict, exactly, judge_bar
+from genrank_cli.bench.checks import Bar, exactly
 from genrank_cli.bench.model.plan import ACTION, BASE, FUSED, GENRANK, NEW_BIAS, Request
 from genrank_cli.bench.model.regimes import Regime
 from genrank_cli.bench.model.stages import STEP, row_name
 from genrank_cli.bench.record import Case, Check
+from genrank_cli.bench.rows import checked_bar
 from genrank_cli.bench.statistics import ratio_interval
 from genrank_cli.metrics.intervals import Interval
 
@@ -34,8 +35,6 @@ BIAS_SHARE = 0.25
 
 #: Of the matrix product's rate, forward and backward, at paper size on two threads.
 SHARE, SHARE_LEN, THREADS = 0.70, 480, 2
-
-WITHIN = "the bound lies within the interval: give more --rounds"
 
 
 def checks(request: Request, cases: list[Case], found: dict[str, list[Regime]]) -> list[Check]:
@@ -75,7 +74,7 @@ def _speeds(case: Case) -> Iterator[Check]:
         if base is None or row is None:
             continue
         bar = Bar(claim, f"{text}: times as fast as {BASE}", "at least", reported)
-        yield _check(bar, case.name, ratio_interval(base.total_s(), row.total_s()))
+        yield checked_bar(bar, case.name, ratio_interval(base.total_s(), row.total_s()))
 
 
 def _costs(case: Case, found: list[Regime]) -> Iterator[Check]:
@@ -84,7 +83,7 @@ def _costs(case: Case, found: list[Regime]) -> Iterator[Check]:
         value = float(getattr(doubled, part))
         text = f"{part} FLOPs at half the tokens, candidates doubled: {value:.4f}, off {reported:g}"
         bar = Bar(claim, text, "at most", COST_TOLERANCE, "")
-        yield _check(bar, case.name, exactly(abs(value - reported)))
+        yield checked_bar(bar, case.name, exactly(abs(value - reported)))
 
 
 def _shares(request: Request, case: Case) -> Iterator[Check]:
@@ -97,19 +96,4 @@ def _shares(request: Request, case: Case) -> Iterator[Check]:
         if row is not None and "forward+backward" in row.share:
             text = f"{model}: forward and backward, of the matrix-product rate"
             bar = Bar(f"share.{model}", text, "at least", SHARE, "%")
-            yield _check(bar, case.name, row.share["forward+backward"])
-
-
-def _check(bar: Bar, case: str, measured: Interval) -> Check:
-    verdict = judge_bar(bar, measured)
-    return Check(
-        id=bar.id,
-        text=bar.text,
-        case=case,
-        side=bar.side,
-        bound=bar.bound,
-        unit=bar.unit,
-        measured=measured,
-        verdict=verdict,
-        reason=WITHIN if verdict is Verdict.CANNOT_TELL else "",
-    )
+            yield checked_bar(bar, case.name, row.share["forward+backward"])

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from genrank_cli.bench.batches import whole_events
 from genrank_cli.errors import GenrankError, unknown_name
 from genrank_cli.models.presets import PRESETS, SIZES
 from genrank_cli.training.config import ExperimentConfig, layered, nested
@@ -146,9 +147,7 @@ def checked(request: Request) -> Request:
 
 def _check_lengths(request: Request, seq_lens: Sequence[int]) -> None:
     for seq_len in seq_lens:
-        events = seq_len // 2
-        if events < 1:
-            raise GenrankError(f"--seq-len {seq_len}: no event has room", "an event is 2 tokens")
+        events = whole_events("--seq-len", seq_len)
         if request.samples == "packed" and events % request.candidates:
             raise GenrankError(
                 f"--candidates {request.candidates}: {events} events are no whole number of "

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
 
-from genrank_cli.bench.machine import Load, load_warnings, pace_warnings
+from genrank_cli.bench.machine import Load, load_warnings
 from genrank_cli.bench.memory import in_fresh_process
 from genrank_cli.bench.model.batch import Input, make_input
-from genrank_cli.bench.model.claims import checks
+from genrank_cli.bench.model.claims import checks, predicted
 from genrank_cli.bench.model.plan import Request, described
-from genrank_cli.bench.model.regimes import regimes
+from genrank_cli.bench.model.regimes import Regime, regimes
 from genrank_cli.bench.model.stages import EVALUATION, PARTS, STEP, row_name, subjects
 from genrank_cli.bench.model.work import Work, work_of
 from genrank_cli.bench.peak import Probe, copy_probe, product_probe
-from genrank_cli.bench.record import BenchRecord, Case, Memory, Row
-from genrank_cli.bench.rows import Spec, left_out_rows, make_row, probe_row, scaled
+from genrank_cli.bench.record import BenchRecord, Case, Memory, Row, finite
+from genrank_cli.bench.rows import (
+    Spec,
+    left_out_rows,
+    make_row,
+    pace_of,
+    probe_rows,
+    scaled,
+)
 from genrank_cli.bench.statistics import ratio_interval
 from genrank_cli.bench.timing import Plan, Timings, clock_for, measure
 from genrank_cli.errors import GenrankError
@@ -62,7 +69,7 @@ def run(request: Request, watch: Watch | None = None) -> BenchRecord:
         first = cases[0].left_out[0]
         raise GenrankError(f"no row could run: {first.name}: {first.reason}")
     found = {case.name: regimes(request, case.labels["seq_len"]) for case in cases}
-    block = environment()
+    block = environment(request.device)
     return BenchRecord(
         bench="model",
         title=f"Training steps, size {request.size}, {request.samples} samples",
@@ -74,7 +81,17 @@ def run(request: Request, watch: Watch | None = None) -> BenchRecord:
         environment=block,
         command=block["command"],
         interrupted=interrupted,
+        extra=_extra(cases, found),
     )
+
+
+def _extra(cases: list[Case], found: dict[str, list[Regime]]) -> dict[str, Any]:
+    """Both regimes of every case, and what the single changes predict for both, where that is."""
+    both = {case.name: predicted(case) for case in cases}
+    return {
+        "regimes": {name: [asdict(regime) for regime in kinds] for name, kinds in found.items()},
+        "predicted_speed": {name: finite(x) for name, x in both.items() if x is not None},
+    }
 
 
 def case_name(seq_len: int) -> str:
@@ -87,18 +104,19 @@ def _case(request: Request, seq_len: int, watch: Watch) -> Case:
     made = make_input(request, seq_len)
     product, copy = product_probe(request.dtype, request.device), copy_probe(request.device)
     timed = [one for model in request.models for one in subjects(request, model, seq_len, made)]
+    works = {model: work_of(request, model, seq_len, made) for model in request.models}
     base = row_name(request.base, STEP)
     begun = Load.now()
+    everything = [*timed, product.subject, copy.subject]
     timings = measure(
-        [*timed, product.subject, copy.subject],
+        everything,
         clock_for(torch.device(request.device).type),
         Plan(request.rounds, request.precision, request.budget_s),
         pairs=[(row_name(x, STEP), base) for x in request.models if x != request.base],
         on_warm=lambda row: watch.warming(name, row),
         on_round=lambda done, precision: watch.round_done(name, done, precision),
     )
-    warnings = load_warnings(begun, Load.now()) + pace_warnings(timings.total(product.subject.name))
-    works = {model: work_of(request, model, seq_len, made) for model in request.models}
+    warnings = load_warnings(begun, Load.now()) + pace_of(product, timings)
     rows = [
         _row(request, model, stage, works[model], timings, product)
         for model in request.models
@@ -111,8 +129,8 @@ def _case(request: Request, seq_len: int, watch: Watch) -> Case:
         rounds=timings.rounds,
         wall_s=timings.wall_s,
         rows=rows,
-        probes=[probe_row(probe, timings) for probe in (product, copy)],
-        left_out=left_out_rows((one.name for one in timed), timings, expected=False),
+        probes=probe_rows((product, copy), timings),
+        left_out=left_out_rows((one.name for one in everything), timings, expected=False),
         warnings=warnings,
     )
 
@@ -133,17 +151,23 @@ def _row(
     """A row of a stage, compared with the same stage of the base."""
     name = row_name(model, stage)
     base = row_name(request.base, stage)
-    labels = {"model": model, "stage": stage, "title": described(model).title}
+    labels = {
+        "model": model,
+        "stage": stage,
+        "title": described(model).title,
+        "dtype": request.dtype,
+    }
     figures = work.figures() if stage == STEP else {}
     bases = () if name == base else (base,)
     row = make_row(Spec(name, labels, _flops(stage, work), bases, figures), timings, product)
     if stage != STEP:
         return row
-    both = [f + b for f, b in zip(row.rounds_s["forward"], row.rounds_s["backward"], strict=True)]
-    limit = ratio_interval(timings.total(product.subject.name), both)
-    share = row.share | {
-        "forward+backward": scaled(limit, sum(work.flops.values()) / product.amount)
-    }
+    share = row.share
+    if product.subject.name in timings.rounds_s:
+        both = [sum(x) for x in zip(*(row.rounds_s[way] for way in work.flops), strict=True)]
+        limit = ratio_interval(timings.total(product.subject.name), both)
+        rate = scaled(limit, sum(work.flops.values()) / product.amount)
+        share = row.share | {"forward+backward": rate}
     return row.model_copy(update={"share": share, "hardware_flops": work.hardware_flops})
 
 

@@ -7,16 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import nullcontext
-from typing import Any
+from functools import cache, partial
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
-from genrank_cli.bench.attention.rows import Step
 from genrank_cli.bench.batches import fill_zero_weights
 from genrank_cli.bench.model.batch import Input
 from genrank_cli.bench.model.plan import Request
-from genrank_cli.bench.stages import Bench, Projections
+from genrank_cli.bench.stages import Bench, Timed, lazy_subject
 from genrank_cli.bench.timing import Subject
 from genrank_cli.models.build import build_ranker
 from genrank_cli.models.generative import GenerativeRanker
@@ -28,8 +28,6 @@ STEP, EVALUATION = "step", "evaluation"
 #: Parts of a generative ranker's step, each forward and backward alone. Attention and projections
 #: are those of one block.
 PARTS = ("embedding", "attention", "projections", "head")
-
-Thunk = Callable[[], object]
 
 
 def row_name(model: str, stage: str) -> str:
@@ -113,45 +111,63 @@ class Alone:
         torch.autograd.grad(out, self._wanted, self._grad, allow_unused=True)
 
 
+class Lowered:
+    """A part whose forward pass runs in the context of the model's."""
+
+    def __init__(self, training: Training, part: Timed) -> None:
+        self._training, self._part = training, part
+        self.backward = part.backward
+
+    def forward(self) -> None:
+        """In mixed precision where it was asked for."""
+        with self._training.lowered():
+            self._part.forward()
+
+
 def subjects(request: Request, model: str, seq_len: int, made: Input) -> list[Subject]:
-    """What is timed of one row."""
-    training = Training(request, model, seq_len, made)
+    """What is timed of one row.
+
+    The model is built in the first run, so that what that raises is a reason to leave it out.
+    """
+    training = cache(lambda: Training(request, model, seq_len, made))
     step = {
-        "forward": training.forward,
-        "backward": training.backward,
-        "optimizer": training.optimize,
+        "forward": lambda: training().forward(),
+        "backward": lambda: training().backward(),
+        "optimizer": lambda: training().optimize(),
     }
     return [
         Subject(row_name(model, STEP), step),
-        Subject(row_name(model, EVALUATION), {"forward": training.evaluate}),
-        *(Subject(row_name(model, name), parts) for name, parts in _parts(training).items()),
+        Subject(row_name(model, EVALUATION), {"forward": lambda: training().evaluate()}),
+        *_parts(request, model, seq_len, training),
     ]
 
 
-def _parts(training: Training) -> dict[str, dict[str, Thunk]]:
+def _parts(
+    request: Request, model: str, seq_len: int, training: Callable[[], Training]
+) -> list[Subject]:
     """Forward and backward of `PARTS`; none of a model that has no tokens."""
-    ranker = training.model
-    if not isinstance(ranker, GenerativeRanker):
-        return {}
-    bench = Bench(ranker, training.batch)
-    alone: dict[str, Step | Projections | Alone] = {
-        "embedding": _embedding(ranker, training),
-        "attention": bench.attention(),
-        "projections": bench.projections(),
-        "head": _head(ranker, training),
+    if request.config(model, seq_len).model.kind != "generative":
+        return []
+
+    @cache
+    def bench() -> Bench:
+        made = training()
+        return Bench(cast(GenerativeRanker, made.model), made.batch, made.lowered)
+
+    makers: dict[str, Callable[[], Timed]] = {
+        "embedding": lambda: _embedding(bench().model, training()),
+        "attention": lambda: bench().attention(),
+        "projections": lambda: bench().projections(),
+        "head": lambda: _head(bench().model, training()),
     }
-    return {
-        name: {"forward": _within(training, part.forward), "backward": part.backward}
-        for name, part in alone.items()
-    }
+    return [
+        lazy_subject(row_name(model, name), partial(_lowered, training, makers[name]))
+        for name in PARTS
+    ]
 
 
-def _within(training: Training, call: Thunk) -> Thunk:
-    def run() -> None:
-        with training.lowered():
-            call()
-
-    return run
+def _lowered(training: Callable[[], Training], make: Callable[[], Timed]) -> Lowered:
+    return Lowered(training(), make())
 
 
 def _embedding(ranker: GenerativeRanker, training: Training) -> Alone:

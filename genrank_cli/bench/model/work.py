@@ -4,16 +4,12 @@ FLOPs are those of matrix products (`genrank_cli.models.flops`), by part. *Model
 visible cells only. *Hardware* FLOPs add the scores that the backward pass of the attention
 computes again (2·A·d a block).
 
-Bytes are the least that must pass between memory and processor in float32, every array once:
+Bytes are the least that must be moved (`genrank_cli.bench.traffic`) at the dtype of the request:
+in mixed precision what a block computes inside has its size, while weights, moments, tables and
+what passes between blocks stay float32. Tables with sparse gradients are left out: only the rows of
+the batch are moved.
 
-attention     a block: 11 arrays of T·d (q, k, v, output; backward: those inputs, a gradient in,
-              three out); a materialized bias: 5 × Σ L² (written, read; read, its gradient
-              written and read)
-projections   a block: 22 arrays of T·d, and three passes over its matrices
-embedding     3 arrays of T·d (gathered, written, the gradient read), the gradient of the tables
-optimizer     7 × the parameters (weight, gradient and two moments read; three written)
-
-Legend: T tokens, A visible cells, L tokens of a sample, d width.
+Legend: T tokens, A visible cells, d width.
 """
 
 from __future__ import annotations
@@ -25,15 +21,21 @@ from torch import nn
 
 from genrank_cli.bench.model.batch import Input
 from genrank_cli.bench.model.plan import Request
+from genrank_cli.bench.traffic import (
+    ATTENTION,
+    EMBEDDING,
+    FLOAT,
+    PROJECTIONS,
+    array_bytes,
+    bias_bytes,
+    matrix_bytes,
+    optimizer_bytes,
+)
 from genrank_cli.models.config import ModelConfig
 from genrank_cli.models.describe import load_of
 from genrank_cli.models.flops import Load, parameters, ranker_terms, weights
 from genrank_cli.models.generative import GenerativeRanker
 from genrank_cli.models.trace import shape_model
-
-FLOAT = 4
-ATTENTION_ARRAYS, PROJECTION_ARRAYS, EMBEDDING_ARRAYS = 11, 22, 3
-MATERIALIZED_PASSES, MATRIX_PASSES, OPTIMIZER_PASSES = 5, 3, 7
 
 
 @dataclass(frozen=True)
@@ -81,10 +83,10 @@ class Work:
 def work_of(request: Request, model: str, seq_len: int, made: Input) -> Work:
     """The counts of a row."""
     config = request.config(model, seq_len).model
-    return count(config, made)
+    return count(config, made, request.dtype)
 
 
-def count(config: ModelConfig, made: Input) -> Work:
+def count(config: ModelConfig, made: Input, dtype: str = "float32") -> Work:
     """The counts of a model on a batch; no memory is taken for weights."""
     shape = shape_model(config, made.schema)
     load = load_of(shape, made.batch)
@@ -100,7 +102,7 @@ def count(config: ModelConfig, made: Input) -> Work:
         forward=forward,
         backward=backward,
         recomputed=2 * load.cells * width * blocks,
-        moved=_moved(config, shape, load),
+        moved=_moved(config, shape, load, dtype),
         parameters=sum(parameter.numel() for parameter in shape.parameters()),
         blocks=blocks,
     )
@@ -113,19 +115,26 @@ def _size(model: nn.Module) -> tuple[int, int]:
     return model.config.width, len(model.blocks)
 
 
-def _moved(config: ModelConfig, model: nn.Module, load: Load) -> dict[str, int]:
-    by_part = parameters(model)
-    optimizer = {"optimizer": OPTIMIZER_PASSES * sum(by_part.values()) * FLOAT}
+def _moved(config: ModelConfig, model: nn.Module, load: Load, dtype: str) -> dict[str, int]:
+    sparse = _sparse(model)
+    optimizer = {"optimizer": optimizer_bytes(sum(parameters(model).values()) - sparse)}
     if config.kind != "generative" or not isinstance(model, GenerativeRanker):
         return optimizer
-    array = load.tokens * config.width * FLOAT
-    attention = ATTENTION_ARRAYS * array
+    numbers, blocks = load.tokens * config.width, len(model.blocks)
+    attention = array_bytes(ATTENTION, numbers, dtype)
     if config.attention.bias != "none" and config.attention.bias_form == "materialized":
-        attention += MATERIALIZED_PASSES * load.all_cells * FLOAT
-    matrices = MATRIX_PASSES * weights(model.blocks) * FLOAT
+        attention += bias_bytes(load.all_cells, dtype)
+    tables = (parameters(model).get("embedding", 0) - sparse) * FLOAT
+    matrices = matrix_bytes(weights(model.blocks), dtype)
     return {
-        "embedding": EMBEDDING_ARRAYS * array + by_part.get("embedding", 0) * FLOAT,
-        "attention": attention * len(model.blocks),
-        "projections": PROJECTION_ARRAYS * array * len(model.blocks) + matrices,
+        "embedding": array_bytes(EMBEDDING, numbers) + tables,
+        "attention": attention * blocks,
+        "projections": array_bytes(PROJECTIONS, numbers, dtype) * blocks + matrices,
         **optimizer,
     }
+
+
+def _sparse(model: nn.Module) -> int:
+    """Numbers in tables whose gradients are sparse."""
+    tables = (m for m in model.modules() if isinstance(m, nn.Embedding | nn.EmbeddingBag))
+    return sum(table.weight.numel() for table in tables if table.sparse)

@@ -9,24 +9,31 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from genrank_cli.bench.checks import Bar, Verdict, exactly, judge_bar
+from genrank_cli.bench.checks import Bar, Verdict, exactly
 from genrank_cli.bench.quantiles import fewest, quantile_ratio
 from genrank_cli.bench.record import Case, Check, Row
+from genrank_cli.bench.rows import checked_bar
 from genrank_cli.bench.serve.plan import BASE, COLD, WARM, WHOLE
 from genrank_cli.bench.serve.world import TOLERANCE
-from genrank_cli.metrics.intervals import Interval
 
 #: The model that the paper compares with its DLRM.
 JUDGED = "genrank"
 
 P99 = 0.99
-WITHIN = "the bound lies within the interval: give more --requests"
+
+#: How samples are made for training. The paper's are grouped: a request with its candidates.
+TRAINING = {"cost.training.packed": "packed", "cost.training.grouped": "grouped"}
+#: The option that narrows an interval.
+MORE = "--requests"
+
+#: A tail is what other processes lengthen first, and no ratio takes that out again.
+DISTURBED = "the tail of a disturbed run is not the models': "
 
 
 def cached_check(case: str, row: str, off: float) -> Check:
     """That a path's scores are those of the whole model."""
     bar = Bar(f"cached.{row}", f"{row}: scores differ from the uncached", "at most", TOLERANCE, "")
-    return _check(bar, case, exactly(off), "")
+    return checked_bar(bar, case, exactly(off))
 
 
 def checks(cases: list[Case]) -> list[Check]:
@@ -52,8 +59,7 @@ def _of(case: Case) -> Iterator[Check]:
     for row in served:
         text = f"{row.name}: time a request over {BASE}'s"
         bar = Bar(f"cost.inference.{row.labels['path']}", text, "at most", 1.0)
-        measured = row.ratio[base.name]
-        yield _check(bar, case.name, measured, WITHIN)
+        yield checked_bar(bar, case.name, row.ratio[base.name], MORE)
 
 
 def _resources(case: Case) -> Iterator[Check]:
@@ -62,16 +68,20 @@ def _resources(case: Case) -> Iterator[Check]:
     whole, base = (
         next(row for row in rows if row.labels["model"] == name) for name in (JUDGED, BASE)
     )
+    for claim, samples in TRAINING.items():
+        text = f"{JUDGED}: FLOPs of training on an event, {samples} samples, over {BASE}'s"
+        name = f"training_flops_per_million_events_{samples}"
+        yield _exact(
+            case,
+            Bar(claim, text, "at least", 1.0),
+            *(row.figures[name] for row in (whole, base)),
+        )
     yield _exact(
         case,
-        Bar("cost.training", f"{JUDGED}: training FLOPs an event over {BASE}'s", "at least", 1.0),
-        *(_training(row) for row in (whole, base)),
-    )
-    yield _exact(
-        case,
-        Bar("cost.storage", f"{JUDGED}: bytes of parameters over {BASE}'s", "at most", 1.0),
+        Bar("cost.storage.parameters", f"{JUDGED}: bytes of parameters over {BASE}'s", "at most",
+            1.0),
         *(_parameters(row) for row in (whole, base)),
-    )
+    )  # fmt: skip
 
 
 def _p99(case: Case, row: Row, base: Row) -> Check:
@@ -84,11 +94,12 @@ def _p99(case: Case, row: Row, base: Row) -> Check:
     measured = quantile_ratio(row.total_s(), base.total_s(), P99)
     needed = fewest(P99, 0.975)
     few = f"the 99th percentile needs {needed} requests for an interval, this has {measured.n}"
-    return _check(bar, case.name, measured, few if measured.n < needed else WITHIN)
-
-
-def _training(row: Row) -> float:
-    return row.figures["training_flops_per_million_events_packed"]
+    why = few if measured.n < needed else ""
+    found = checked_bar(bar, case.name, measured, MORE, why)
+    if not case.warnings:
+        return found
+    reason = "; ".join(filter(None, (why, DISTURBED + "; ".join(case.warnings))))
+    return found.model_copy(update={"verdict": Verdict.CANNOT_TELL, "reason": reason})
 
 
 def _parameters(row: Row) -> float:
@@ -96,19 +107,4 @@ def _parameters(row: Row) -> float:
 
 
 def _exact(case: Case, bar: Bar, value: float, base: float) -> Check:
-    return _check(bar, case.name, exactly(value / base), "")
-
-
-def _check(bar: Bar, case: str, measured: Interval, undecided: str) -> Check:
-    verdict = judge_bar(bar, measured)
-    return Check(
-        id=bar.id,
-        text=bar.text,
-        case=case,
-        side=bar.side,
-        bound=bar.bound,
-        unit=bar.unit,
-        measured=measured,
-        verdict=verdict,
-        reason=undecided if verdict is Verdict.CANNOT_TELL else "",
-    )
+    return checked_bar(bar, case.name, exactly(value / base))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
@@ -11,7 +12,7 @@ import torch
 from genrank_cli.bench.machine import Load, load_warnings, pace_warnings
 from genrank_cli.bench.peak import Probe, product_probe
 from genrank_cli.bench.quantiles import quantile_interval
-from genrank_cli.bench.record import BenchRecord, Case, Check, Row
+from genrank_cli.bench.record import BenchRecord, Case, Check, LeftOut, Row
 from genrank_cli.bench.rows import probe_row
 from genrank_cli.bench.serve.claims import cached_check, checks
 from genrank_cli.bench.serve.clock import serve
@@ -26,6 +27,8 @@ from genrank_cli.training.runtime import start
 #: Percentiles in the record, beside the median.
 TAILS = {"p90": 0.90, "p99": 0.99}
 
+log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class Watch:
@@ -38,8 +41,9 @@ class Watch:
 def run(request: Request, watch: Watch | None = None) -> BenchRecord:
     """Serve everything that the (checked) request names.
 
-    Stopped by Ctrl-C, it gives the cases that were finished, if there is one. Raises `GenrankError`
-    (5) where cached and uncached scores are not the same.
+    Stopped by Ctrl-C, it gives the cases that were finished, if there is one; after the first one
+    an error of a case is a row that failed. Raises `GenrankError` (5) where the first case's cached
+    and uncached scores are not the same.
     """
     watch = watch or Watch()
     start(0, request.threads)
@@ -51,14 +55,20 @@ def run(request: Request, watch: Watch | None = None) -> BenchRecord:
     interrupted = False
     try:
         for candidates in request.candidates:
-            case, proof = _case(request, candidates, watch)
+            try:
+                case, proof = _case(request, candidates, watch)
+            except Exception as error:  # what was measured before it is kept
+                if not cases:
+                    raise
+                log.debug("a case failed", exc_info=True)
+                case, proof = _failed(request, candidates, str(error) or repr(error)), []
             cases.append(case)
             proofs += proof
     except KeyboardInterrupt:
         if not cases:
             raise
         interrupted = True
-    block = environment()
+    block = environment(request.device)
     return BenchRecord(
         bench="serve",
         title=f"Serving one request at a time, size {request.size}",
@@ -97,10 +107,11 @@ def _case(request: Request, candidates: int, watch: Watch) -> tuple[Case, list[C
         turn=turn,
         on_round=lambda done: watch.round_done(name, done),
     )
-    warnings = load_warnings(begun, Load.now()) + pace_warnings(timings.total(probe.subject.name))
+    warnings = load_warnings(begun, Load.now())
+    warnings += pace_warnings(timings.total(probe.subject.name), "--requests")
     case = Case(
         name=name,
-        labels={"history": request.history, "candidates": candidates, "users": request.users},
+        labels=_labels(request, candidates),
         rounds=len(timings.total(paths[0].name)),
         wall_s=timings.wall_s,
         rows=_rows(request, candidates, paths, world, timings, probe),
@@ -109,6 +120,25 @@ def _case(request: Request, candidates: int, watch: Watch) -> tuple[Case, list[C
         warnings=warnings,
     )
     return case, [cached_check(name, row, off) for row, off in differences.items()]
+
+
+def _labels(request: Request, candidates: int) -> dict[str, int]:
+    return {"history": request.history, "candidates": candidates, "users": request.users}
+
+
+def _failed(request: Request, candidates: int, reason: str) -> Case:
+    """A case of which nothing could be measured."""
+    name = request.case_name(candidates)
+    return Case(
+        name=name,
+        labels=_labels(request, candidates),
+        rounds=0,
+        wall_s=0.0,
+        rows=[],
+        probes=[],
+        left_out=[LeftOut(name=name, reason=reason, expected=False)],
+        warnings=[],
+    )
 
 
 def _rows(

@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 
@@ -47,7 +46,6 @@ class Crossover:
     model: str
     time: Interval
     inside: bool
-    flops: float
 
 
 def growths(record: BenchRecord) -> list[Growth]:
@@ -72,14 +70,8 @@ def growths(record: BenchRecord) -> list[Growth]:
     return found
 
 
-def crossovers(
-    record: BenchRecord, flops_ratio: Callable[[str, int], float] | None = None
-) -> list[Crossover]:
-    """Of every model whose two stages ran.
-
-    ``flops_ratio(model, value)``: attention's FLOPs over projections', growing with the value; None
-    leaves that out.
-    """
+def crossovers(record: BenchRecord) -> list[Crossover]:
+    """By time, of every model whose two stages ran."""
     series = _series(record)
     found = []
     for model in dict.fromkeys(name for name, _ in series):
@@ -89,11 +81,7 @@ def crossovers(
             continue
         ratios = _times(parts[0]) / _times(parts[1])
         place = _middle([crossing(values, ratio) for ratio in ratios])
-        inside = bool(values[0] <= place.mean <= values[-1])
-        by_flops = math.nan
-        if flops_ratio is not None:
-            by_flops = _root(partial(flops_ratio, model))
-        found.append(Crossover(model, place, inside, by_flops))
+        found.append(Crossover(model, place, bool(values[0] <= place.mean <= values[-1])))
     return found
 
 
@@ -127,17 +115,17 @@ def _middle(places: Sequence[float]) -> Interval:
         return median_interval([math.inf if math.isnan(place) else place for place in places])
 
 
-def _root(ratio: Callable[[int], float], most: int = 2**24) -> float:
-    """The smallest even value whose ratio is 1 or more; nan beyond ``most``."""
+def flops_crossing(ratio: Callable[[int], float], most: int = 2**24) -> int | None:
+    """The smallest even value whose growing ``ratio`` is 1 or more; None beyond ``most``."""
     low, high = 2, 4
     while ratio(high) < 1:
         low, high = high, 2 * high
         if high > most:
-            return math.nan
+            return None
     while high - low > 2:
         middle = (low + high) // 4 * 2
         low, high = (low, middle) if ratio(middle) >= 1 else (middle, high)
-    return float(high)
+    return high
 
 
 def _series(record: BenchRecord) -> dict[tuple[str, str], list[Row]]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from genrank_cli.bench.batches import whole_events
 from genrank_cli.errors import GenrankError, unknown_name
 from genrank_cli.models.config import GenerativeConfig
 from genrank_cli.models.presets import PRESETS, SIZES, preset
@@ -26,12 +27,9 @@ VALUES: Mapping[str, tuple[int, ...]] = {
 
 STEP, ATTENTION, PROJECTIONS = "step", "attention", "projections"
 
-#: What is timed for each model and value: the whole training step, and two parts of one block.
-STAGES: Mapping[str, str] = {
-    STEP: "forward, loss and backward of the whole model; no optimizer",
-    ATTENTION: "of one block: q, k, v → attended",
-    PROJECTIONS: "of one block: everything else, matrices, norms, gate",
-}
+#: What is timed for each model and value: forward, loss and backward of the whole model without the
+#: optimizer; of one block q, k, v → attended; of one block all else (matrices, norms, gate).
+STAGES = (STEP, ATTENTION, PROJECTIONS)
 
 #: Dimensions that one block does not have.
 WHOLE_ONLY = ("depth",)
@@ -55,7 +53,10 @@ class Shape:
 
 @dataclass(frozen=True)
 class Request:
-    """What a user asked for; checked by `checked`. ``width`` and ``depth`` 0: those of the size."""
+    """What a user asked for; checked by `checked`.
+
+    ``values`` empty: those of `VALUES`. Width and depth are those of the size, unless they grow.
+    """
 
     over: str = "length"
     values: tuple[int, ...] = ()
@@ -108,13 +109,13 @@ class Request:
         try:
             return GenerativeConfig.model_validate(changed)
         except ValidationError as error:
-            raise GenrankError(
-                f"--values {value}: {error.errors()[0]['msg']}", "give multiples of the heads"
-            ) from error
+            reason = error.errors()[0]["msg"].removeprefix("Value error, ")
+            message = f"--values {value}: {reason}"
+            raise GenrankError(message, "give multiples of the heads") from error
 
     def stages(self) -> tuple[str, ...]:
         """What is timed at each value."""
-        return (STEP,) if self.over in WHOLE_ONLY else tuple(STAGES)
+        return (STEP,) if self.over in WHOLE_ONLY else STAGES
 
 
 def row_name(model: str, stage: str, value: int) -> str:
@@ -134,8 +135,8 @@ def checked(request: Request) -> Request:
             raise unknown_name("--model", model, known, "a sweep takes generative models")
     if len(set(request.points)) < 2:
         raise GenrankError("a sweep of one value shows nothing", "give two --values or more")
-    if request.shape(min(request.points)).events < 1:
-        raise GenrankError("a length of 1 token holds no event", "give 2 and more")
+    for length in request.points if request.over == "length" else (request.seq_len,):
+        whole_events("--values" if request.over == "length" else "--seq-len", length)
     for value in request.points:
         _ = [request.config(model, value) for model in request.models]
     return request

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 
-from genrank_cli.bench.machine import Load, load_warnings, pace_warnings
+from genrank_cli.bench.machine import Load, load_warnings
 from genrank_cli.bench.peak import copy_probe, product_probe
 from genrank_cli.bench.record import BenchRecord, Case
-from genrank_cli.bench.rows import Spec, left_out_rows, make_row, probe_row
-from genrank_cli.bench.sweep.plan import Request, row_name
+from genrank_cli.bench.rows import Spec, left_out_rows, make_row, pace_of, probe_rows
+from genrank_cli.bench.sweep.fits import flops_crossing
+from genrank_cli.bench.sweep.plan import ATTENTION, PROJECTIONS, Request, row_name
 from genrank_cli.bench.sweep.stages import subjects
 from genrank_cli.bench.sweep.work import Work
 from genrank_cli.bench.timing import Plan, clock_for, measure
@@ -40,7 +42,12 @@ def specs(request: Request) -> list[Spec]:
                     "tokens": work.load.tokens,
                     "min_bytes": work.bytes_moved(stage),
                 }
-                labels = {"model": model, "stage": stage, "value": str(value)}
+                labels = {
+                    "model": model,
+                    "stage": stage,
+                    "value": str(value),
+                    "dtype": "float32",
+                }
                 base = row_name(model, stage, request.points[0])
                 name = row_name(model, stage, value)
                 bases = () if name == base else (base,)
@@ -63,7 +70,7 @@ def run(request: Request, watch: Watch | None = None) -> BenchRecord:
     if not case.rows:
         first = case.left_out[0]
         raise GenrankError(f"no row could run: {first.name}: {first.reason}")
-    block = environment()
+    block = environment(request.device)
     return BenchRecord(
         bench="sweep",
         title=f"Training against {request.over}, size {request.size}",
@@ -74,7 +81,18 @@ def run(request: Request, watch: Watch | None = None) -> BenchRecord:
         checks=[],
         environment=block,
         command=block["command"],
+        extra={"flops_crossover": flops_crossovers(request)} if request.over == "length" else {},
     )
+
+
+def flops_crossovers(request: Request) -> dict[str, int | None]:
+    """For every model the first length at which attention has more FLOPs than projections."""
+
+    def ratio(model: str, value: int) -> float:
+        work = Work(request, model, value)
+        return sum(work.flops(ATTENTION).values()) / sum(work.flops(PROJECTIONS).values())
+
+    return {model: flops_crossing(partial(ratio, model)) for model in request.models}
 
 
 def _case(request: Request, rows: list[Spec], watch: Watch) -> Case:
@@ -94,15 +112,16 @@ def _case(request: Request, rows: list[Spec], watch: Watch) -> Case:
         on_warm=watch.warming,
         on_round=watch.round_done,
     )
-    warnings = load_warnings(begun, Load.now()) + pace_warnings(timings.total(product.subject.name))
+    warnings = load_warnings(begun, Load.now()) + pace_of(product, timings)
     shape = request.shape(request.points[0])
+    probes = (product.subject.name, copy.subject.name)
     return Case(
         name=f"over {request.over}",
         labels={name: count for name, count in vars(shape).items() if name != request.over},
         rounds=timings.rounds,
         wall_s=timings.wall_s,
         rows=[make_row(row, timings, product) for row in rows if row.name in timings.rounds_s],
-        probes=[probe_row(probe, timings) for probe in (product, copy)],
-        left_out=left_out_rows((row.name for row in rows), timings, expected=False),
+        probes=probe_rows((product, copy), timings),
+        left_out=left_out_rows([*(row.name for row in rows), *probes], timings, expected=False),
         warnings=warnings,
     )

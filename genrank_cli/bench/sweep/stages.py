@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import cast
 
-from genrank_cli.bench.attention.rows import Step
 from genrank_cli.bench.batches import drawn_batch, drawn_ranker
-from genrank_cli.bench.stages import Bench, Projections
+from genrank_cli.bench.stages import Bench, Timed, lazy_subject
 from genrank_cli.bench.sweep.plan import ATTENTION, PROJECTIONS, STEP, Request, row_name
 from genrank_cli.bench.timing import Subject
 from genrank_cli.models.generative import GenerativeRanker
@@ -23,15 +23,20 @@ def bench_of(request: Request, model: str, value: int) -> Bench:
 
 
 def subjects(request: Request, model: str, value: int) -> list[Subject]:
-    """What is timed of a model at a value."""
-    bench = bench_of(request, model, value)
-    steps: dict[str, Callable[[], Bench | Step | Projections]] = {
-        STEP: lambda: bench,
-        ATTENTION: bench.attention,
-        PROJECTIONS: bench.projections,
+    """What is timed of a model at a value.
+
+    The model is built in the first run, so that what that raises is a reason to leave it out.
+    """
+
+    @cache
+    def bench() -> Bench:
+        return bench_of(request, model, value)
+
+    makers: dict[str, Callable[[], Timed]] = {
+        STEP: bench,
+        ATTENTION: lambda: bench().attention(),
+        PROJECTIONS: lambda: bench().projections(),
     }
-    made = {stage: steps[stage]() for stage in request.stages()}
     return [
-        Subject(row_name(model, stage, value), {"forward": step.forward, "backward": step.backward})
-        for stage, step in made.items()
+        lazy_subject(row_name(model, stage, value), makers[stage]) for stage in request.stages()
     ]

@@ -1,8 +1,7 @@
-"""FLOPs and compulsory bytes of a step and of its parts, in closed form.
+"""FLOPs of a step and of its parts, and the least bytes of the parts, in closed form.
 
-Bytes are the least that a stage must move: each input read once, each output written once, forward
-and backward, float32. Arithmetic intensity is FLOPs over these, so a point cannot lie right of the
-true one's limit.
+Bytes: the least that a stage must move in float32 (`genrank_cli.bench.traffic`). Arithmetic
+intensity is FLOPs over these, so no implementation's point lies right of the one that is drawn.
 
 Legend: T tokens, A visible cells, d width.
 """
@@ -11,6 +10,7 @@ from __future__ import annotations
 
 from typing import cast
 
+from genrank_cli.bench import traffic
 from genrank_cli.bench.sweep.plan import ATTENTION, PROJECTIONS, STEP, Request
 from genrank_cli.models.block import HstuBlock
 from genrank_cli.models.config import GenerativeConfig
@@ -19,19 +19,6 @@ from genrank_cli.models.example import Lengths, example_batch, made_up_schema
 from genrank_cli.models.flops import Load, Term, ranker_terms, weights
 from genrank_cli.models.generative import GenerativeRanker
 from genrank_cli.models.trace import shape_model
-
-FLOAT = 4
-
-#: Arrays of T·d numbers: attention reads q, k, v, writes the output; backward reads these inputs
-#: and a gradient, writes three.
-ATTENTION_ARRAYS = 4 + 7
-
-#: The rest of a block. Forward: x in, u, v, q, k out, then x, u and attended in, y out. Backward:
-#: the four gradients in, x, u, attended and the four outputs in, the gradients of two out.
-PROJECTION_ARRAYS = 9 + 13
-
-#: Passes over the matrices: forward, backward, and their gradient.
-MATRIX_PASSES = 3
 
 
 class Work:
@@ -55,11 +42,12 @@ class Work:
 
     def bytes_moved(self, stage: str) -> int:
         """The least bytes of a part of a block; 0 for a whole step, whose parts differ too much."""
-        array = self.load.tokens * self.config.width * FLOAT
+        numbers = self.load.tokens * self.config.width
         if stage == ATTENTION:
-            return ATTENTION_ARRAYS * array
+            return traffic.array_bytes(traffic.ATTENTION, numbers)
         if stage == PROJECTIONS:
-            return PROJECTION_ARRAYS * array + MATRIX_PASSES * weights(self._block) * FLOAT
+            matrices = traffic.matrix_bytes(weights(self._block))
+            return traffic.array_bytes(traffic.PROJECTIONS, numbers) + matrices
         return 0
 
     @property

@@ -17,6 +17,7 @@ from genrank_cli.report.page_claims import (
     holm_text,
     summary_table,
 )
+from genrank_cli.report.page_evidence import BENCH, Evidence, bench_marks, evidence_line
 from genrank_cli.report.table import MISSING
 from genrank_cli.studies.verdict import Verdict
 
@@ -105,9 +106,11 @@ def _spaced(parts: Sequence[Child]) -> list[Child]:
 
 def _cells(claims: Claims, known: Known) -> list[Html]:
     """A verdict under every setting, or one cell with the reason why there is none at all."""
-    if not claims.findings.get(known.id):
-        return [_reason(known, len(claims.labels))]
-    return [
+    if not claims.judged(known.id):
+        return [_reason(known, len(claims.labels) + bool(claims.evidence))]
+    told = bench_marks(claims.evidence.get(known.id, []))
+    cells = [_labelled(BENCH, _marks(told), "text")] if claims.evidence else []
+    return cells + [
         _labelled(label, _marks(cell(claims, known.id, setting)), "text")
         for setting, label in claims.labels.items()
     ]
@@ -150,7 +153,9 @@ def _claim(claims: Claims, known: Known, width: int) -> Html:
         ),
         class_="claim",
     )
-    lines = [_finding(claims, finding) for finding in found] or [el("tr", _reason(known, width))]
+    lines = [_finding(claims, finding) for finding in found]
+    lines += [_evidence(told) for told in claims.evidence.get(known.id, [])]
+    lines = lines or [el("tr", _reason(known, width))]
     return el("tbody", head, lines, id=anchor(known.id))
 
 
@@ -165,6 +170,23 @@ def _finding(claims: Claims, finding: Finding) -> Html:
         _labelled("p (Holm)", holm_text(finding), "num"),
         _labelled("seeds", str(len(finding.study.record.seeds)), "num"),
         _labelled("why", finding.reason, "text long"),
+    )
+
+
+def _evidence(told: Evidence) -> Html:
+    """What a bench says, under the same headings."""
+    kinds = dict(_kinds(TITLES))
+    cells = zip(TITLES, evidence_line(told), strict=True)
+    return el(
+        "tr",
+        [
+            _labelled(
+                title,
+                verdict_mark(text) if title == "verdict" else text,
+                f"{kinds[title]} long" if title == "why" else kinds[title],
+            )
+            for title, text in cells
+        ],
     )
 
 

@@ -15,6 +15,9 @@ from genrank_cli.report.html.svg import Panel, key
 #: What a length is called in a case's labels, the most telling first.
 LENGTHS = ("seq_len", "length", "history", "tokens", "candidates", "batch_size")
 
+#: Rows of different work have a panel each, and a line is one of its models.
+STAGE, MODEL = "stage", "model"
+
 #: What splits the rows of a crowded chart, and how many lines are not yet a crowd.
 SPLITS = ("dtype", "bias")
 MOST_LINES = 7
@@ -51,8 +54,8 @@ def _swept(record: BenchRecord) -> tuple[str, list[Point]]:
     """Points of a sweep, whose rows hold the value that they were measured at."""
     points = [
         Point(
-            panel=row.labels.get("stage", case.name),
-            line=row.labels.get("model", row.name),
+            panel=row.labels.get(STAGE, case.name),
+            line=row.labels.get(MODEL, row.name),
             length=row.figures["value"],
             time=row.time_s["total"],
         )
@@ -67,22 +70,31 @@ def _by_case(record: BenchRecord) -> tuple[str, list[Point]]:
     """Points of a bench whose cases have different shapes."""
     varying = [k for k in _labels(record.cases) if len(_values(record.cases, k)) > 1]
     along = next((k for k in LENGTHS if k in varying), "")
+    free = [k for k in varying if k != along and not _follows(record.cases, k, along)]
     splits = _splits(record.cases)
     points = []
     for case in record.cases:
-        others = [f"{k} {case.labels.get(k)}" for k in varying if k != along]
+        others = [f"{k} {case.labels.get(k)}" for k in free]
         for row in case.rows if along in case.labels else []:
             kinds = [row.labels[k] for k in splits if k in row.labels]
             title = ", ".join([*others, *kinds]) or "all rows"
             length = float(case.labels[along])
-            line = _stem(row, {*kinds, str(case.labels[along])})
+            said = {*kinds, str(case.labels[along])}
+            line = row.labels[MODEL] if {STAGE, MODEL} <= row.labels.keys() else _stem(row, said)
             points.append(Point(title, line, length, row.time_s["total"]))
     return along, points
 
 
+def _follows(cases: Sequence[Case], label: str, along: str) -> bool:
+    """Whether a label has one value at each length, so that it tells no two cases apart."""
+    pairs = {(case.labels.get(along), case.labels.get(label)) for case in cases}
+    return len(pairs) == len(_values(cases, along))
+
+
 def _splits(cases: Sequence[Case]) -> list[str]:
     """The labels that rows are parted by, so that no panel is crowded."""
-    chosen: list[str] = []
+    staged = any(STAGE in row.labels for case in cases for row in case.rows)
+    chosen = [STAGE] if staged else []
     for label in SPLITS:
         if max((_crowd(case.rows, chosen) for case in cases), default=0) > MOST_LINES:
             chosen.append(label)

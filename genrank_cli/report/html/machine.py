@@ -12,7 +12,7 @@ from genrank_cli.report.page_settings import Setting, setting_of
 from genrank_cli.report.table import Column, Kind, Table, Value, record_table
 
 #: What differs between records of one machine, and is said with each of them.
-OWN = ("commit", "threads", "command")
+OWN = ("commit", "threads", "device", "command")
 
 
 def machine_section(records: Records, labels: Mapping[Setting, str]) -> Html:
