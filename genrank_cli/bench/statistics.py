@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 from genrank_cli.metrics.arrays import FloatArray
-from genrank_cli.metrics.intervals import Interval, geometric_ratio
+from genrank_cli.metrics.intervals import Interval, geometric_ratio, paired_t
 
 #: A round that took this many times the row's median is flagged: something disturbed it.
 OUTLIER = 1.5
@@ -42,14 +42,26 @@ def ratio_interval(
     unequal lengths.
     """
     ratios = [time / other for time, other in zip(times, base, strict=True)]
-    left_out = _signed_rank_cut(len(ratios), confidence)
-    if left_out < 0:
+    if _signed_rank_cut(len(ratios), confidence) < 0:
         return geometric_ratio(ratios, confidence)
-    logs = np.log(ratios)
-    walsh = _walsh(logs)
+    logs = centre_interval(np.log(ratios), confidence)
+    centre, low, high = (math.exp(x) for x in (logs.mean, logs.low, logs.high))
+    return Interval(centre, low, high, logs.n, logs.sd)
+
+
+def centre_interval(values: ArrayLike, confidence: float = 0.95) -> Interval:
+    """Pseudo-median of values [n] with the interval that inverts Wilcoxon's signed-rank test.
+
+    Below six values, whose ranks reach no 95 %, the mean and its t interval.
+    """
+    array = np.asarray(values, dtype=np.float64)
+    left_out = _signed_rank_cut(len(array), confidence)
+    if left_out < 0:
+        return paired_t(array, confidence)
+    walsh = _walsh(array)
     low, high = walsh[left_out], walsh[len(walsh) - 1 - left_out]
-    sd = float(logs.std(ddof=1))
-    return Interval(math.exp(np.median(walsh)), math.exp(low), math.exp(high), len(logs), sd)
+    sd = float(array.std(ddof=1))
+    return Interval(float(np.median(walsh)), float(low), float(high), len(array), sd)
 
 
 def median_interval(values: ArrayLike, confidence: float = 0.95) -> Interval:

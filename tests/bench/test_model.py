@@ -213,6 +213,17 @@ def test_the_prediction_is_that_of_the_paper() -> None:
     assert claims.predicted(known({BASE: 1.0})) is None
 
 
+def test_one_disturbed_round_does_not_take_the_prediction_away() -> None:
+    case = known({BASE: 1.0, "action-materialized": 1 / 1.787, "hstu+embeddings+alibi": 0.8})
+    slow = case.rows[0]
+    assert slow.labels["model"] == BASE
+    rounds = [8 * slow.rounds_s["forward"][0], *slow.rounds_s["forward"][1:]]
+    disturbed = slow.model_copy(update={"rounds_s": {"forward": rounds}})
+    found = claims.predicted(case.model_copy(update={"rows": [disturbed, *case.rows[1:]]}))
+    assert found is not None
+    assert found.mean == pytest.approx(1.9623, rel=0.01)
+
+
 def test_costs_are_of_doubled_candidates() -> None:
     case = record().cases[0]
     found = claims.checks(Request(), [case], {case.name: regimes(Request(), 480)})

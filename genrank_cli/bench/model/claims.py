@@ -13,7 +13,7 @@ from genrank_cli.bench.model.regimes import Regime
 from genrank_cli.bench.model.stages import STEP, row_name
 from genrank_cli.bench.record import Case, Check
 from genrank_cli.bench.rows import checked_bar
-from genrank_cli.bench.statistics import ratio_interval
+from genrank_cli.bench.statistics import centre_interval, ratio_interval
 from genrank_cli.metrics.intervals import Interval
 
 #: Times as fast as the base, as the paper reports it.
@@ -48,23 +48,25 @@ def checks(request: Request, cases: list[Case], found: dict[str, list[Regime]]) 
 
 
 def predicted(case: Case) -> Interval | None:
-    """The speed-up of both changes that the two alone predict, round by round.
+    """The speed-up of both changes that the two alone predict.
 
-    t = 1/s_org − (1 − 1/s_bias)/4: what the bias costs shrinks to a quarter. The published speeds
-    give 1.96 (PAPER section 4).
+    t = 1/s_org − (1 − 1/s_bias)/4, round by round: what the bias costs shrinks to a quarter. The
+    published speeds give 1.96 (PAPER section 4). None where t is not surely above 0.
     """
     base, action, bias = (case.row(row_name(x, STEP)) for x in (BASE, ACTION, NEW_BIAS))
     if base is None or action is None or bias is None:
         return None
-    times = [
-        of_action / of_base - BIAS_SHARE * (1 - of_bias / of_base)
-        for of_base, of_action, of_bias in zip(
-            base.total_s(), action.total_s(), bias.total_s(), strict=True
-        )
-    ]
-    if min(times) <= 0:
+    times = centre_interval(
+        [
+            of_action / of_base - BIAS_SHARE * (1 - of_bias / of_base)
+            for of_base, of_action, of_bias in zip(
+                base.total_s(), action.total_s(), bias.total_s(), strict=True
+            )
+        ]
+    )
+    if not times.mean > 0 or times.low <= 0:
         return None
-    return ratio_interval([1.0] * len(times), times)
+    return Interval(1 / times.mean, 1 / times.high, 1 / times.low, times.n, times.sd)
 
 
 def _speeds(case: Case) -> Iterator[Check]:
