@@ -14,7 +14,8 @@ from genrank_cli.bench.attention.defaults import request_for
 from genrank_cli.bench.attention.inputs import Inputs
 from genrank_cli.bench.attention.plan import RowSpec, Shape, checked
 from genrank_cli.bench.attention.rows import make_step, subject
-from genrank_cli.bench.attention.run import Watch, run
+from genrank_cli.bench.attention.run import run
+from genrank_cli.bench.watch import Watch
 from genrank_cli.errors import ExitCode, GenrankError
 from genrank_cli.report.bench import tables
 from tests.bench.small import small_record, small_request

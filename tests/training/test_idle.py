@@ -92,9 +92,10 @@ def test_a_default_value_never_raises(path: str) -> None:
 @pytest.mark.parametrize("model", PRESETS)
 def test_presets_and_sizes_never_raise(model: str, size: str) -> None:
     for samples in ({}, GROUPED, SINGLE):
-        made(model, size, samples)
+        assert made(model, size, samples).model.kind
     if model == "dlrm":
-        made(model, size, {"model.recent": 0, "model.modules.ple.width": 4})
+        own = {"model.recent": 0, "model.modules.ple.width": 4}
+        assert made(model, size, own).model.model_dump()["recent"] == 0
 
 
 def test_a_run_trained_with_an_idle_setting_can_still_be_read() -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -28,6 +28,7 @@ from genrank_cli.bench.record import BenchRecord, Case, LeftOut, Memory, Row
 from genrank_cli.bench.rows import left_out_rows, pace_of, probe_rows, scaled
 from genrank_cli.bench.statistics import median_interval, outliers, ratio_interval
 from genrank_cli.bench.timing import Plan, Timings, clock_for, measure
+from genrank_cli.bench.watch import Watch
 from genrank_cli.errors import GenrankError
 from genrank_cli.training.environment import environment
 from genrank_cli.training.runtime import start
@@ -37,15 +38,6 @@ MEMORY_BIASES = ("none", "rab", "rab-materialized")
 
 #: Of the free memory, what the reference may take: the rest is everybody else's.
 SAFE_SHARE = 0.8
-
-
-@dataclass(frozen=True)
-class Watch:
-    """Who wants to hear how far it is: called with a case's or a row's name and figures."""
-
-    warming: Callable[[str, str], None] = lambda case, row: None
-    round_done: Callable[[str, int, float], None] = lambda case, done, precision: None
-    memory: Callable[[str], None] = lambda row: None
 
 
 def run(request: Request, watch: Watch | None = None) -> BenchRecord:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import torch
@@ -28,18 +27,10 @@ from genrank_cli.bench.rows import (
 )
 from genrank_cli.bench.statistics import ratio_interval
 from genrank_cli.bench.timing import Plan, Timings, clock_for, measure
+from genrank_cli.bench.watch import Watch
 from genrank_cli.errors import GenrankError
 from genrank_cli.training.environment import environment
 from genrank_cli.training.runtime import start
-
-
-@dataclass(frozen=True)
-class Watch:
-    """Who wants to hear how far it is: called with a case's or a row's name and figures."""
-
-    warming: Callable[[str, str], None] = lambda case, row: None
-    round_done: Callable[[str, int, float], None] = lambda case, done, precision: None
-    memory: Callable[[str], None] = lambda row: None
 
 
 def run(request: Request, watch: Watch | None = None) -> BenchRecord:

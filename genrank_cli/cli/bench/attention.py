@@ -163,7 +163,8 @@ def _plan_table(request: Request) -> Table:
 
 def _run(request: Request) -> BenchRecord:
     """Measure, showing the case and the row that it is at."""
-    from genrank_cli.bench.attention.run import Watch, run
+    from genrank_cli.bench.attention.run import run
+    from genrank_cli.bench.watch import Watch
 
     with progress() as shown, Following(shown) as following:
         return run(

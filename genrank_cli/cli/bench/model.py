@@ -140,7 +140,8 @@ def _refuse_options(context: typer.Context) -> None:
 
 
 def _run(request: Request) -> BenchRecord:
-    from genrank_cli.bench.model.run import Watch, run
+    from genrank_cli.bench.model.run import run
+    from genrank_cli.bench.watch import Watch
 
     with progress() as shown, Following(shown) as following:
         return run(
