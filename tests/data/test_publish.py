@@ -67,7 +67,13 @@ def test_ended_at_any_moment_leaves_no_store(
     end: signal.Signals, found: str, home: Path, tmp_path: Path
 ) -> None:
     arguments = [sys.executable, "-c", textwrap.dedent(SLOW), str(found)]
-    process = subprocess.Popen(arguments, env=os.environ, stderr=subprocess.PIPE)
+    # What a shell starts in the background ignores Ctrl-C, and so would what we start.
+    process = subprocess.Popen(
+        arguments,
+        env=os.environ,
+        stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     while not any(home.glob(f".synthetic.*/{found}")):
         assert process.poll() is None, process.stderr and process.stderr.read()
         time.sleep(0.005)
