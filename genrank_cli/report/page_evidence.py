@@ -14,7 +14,8 @@ from genrank_cli.bench.record import Check
 from genrank_cli.report.bench import measured_text
 from genrank_cli.report.page_load import Bench
 from genrank_cli.report.table import MISSING
-from genrank_cli.studies.verdict import Verdict
+from genrank_cli.studies.statement import Statement
+from genrank_cli.studies.verdict import Judgement, Measured, Verdict, judge_study
 
 #: How the source is called.
 BENCH = "bench"
@@ -45,9 +46,23 @@ class Evidence:
     check: Check
 
     @property
+    def judgement(self) -> Judgement | None:
+        """Of a published speed-up: judged as in a study, where half of the size is enough.
+
+        Below the bar is not yet against the claim. None for other checks, whose bar is the claim.
+        """
+        check = self.check
+        is_speed = self.bench.record.bench == "model" and check.unit == "×"
+        if not is_speed or check.measured is None or check.verdict is BarVerdict.NOT_TESTABLE:
+            return None
+        statement = Statement("ratio", reported=check.bound)
+        return judge_study([(statement, Measured(check.measured))])[0]
+
+    @property
     def verdict(self) -> Verdict:
         """The check's verdict in the words of claims."""
-        return VERDICTS[self.check.verdict]
+        judged = self.judgement
+        return VERDICTS[self.check.verdict] if judged is None else judged.verdict
 
     @property
     def mark(self) -> str:
@@ -69,7 +84,9 @@ class Evidence:
     @property
     def reason(self) -> str:
         """What was compared, why it could not be told, and what this bench cannot say."""
-        parts = (self.check.text, self.check.reason, CAVEATS[self.bench.record.bench])
+        judged = self.judgement
+        why = self.check.reason if judged is None else judged.reason
+        parts = (self.check.text, why, CAVEATS[self.bench.record.bench])
         return "; ".join(filter(None, parts))
 
 

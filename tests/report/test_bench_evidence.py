@@ -17,7 +17,8 @@ from genrank_cli.metrics.intervals import Interval
 from genrank_cli.report.html.page import render_page
 from genrank_cli.report.page_claims import Claims, cell, claims_table, gather
 from genrank_cli.report.page_csv import render_csv
-from genrank_cli.report.page_load import load_records
+from genrank_cli.report.page_evidence import collect
+from genrank_cli.report.page_load import Bench, load_records
 from genrank_cli.report.page_markdown import render_markdown
 from tests.conftest import Cli
 from tests.report import records
@@ -169,3 +170,21 @@ def test_a_study_is_no_bench_and_the_command_that_shows_it_is_named(
     assert done.code == 5
     assert "is the record of a study, not of a bench" in done.err
     assert f"genrank report {file}" in done.err
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "verdict"),
+    [(1.06, 1.17, "reproduced"), (0.98, 1.04, "contradicted"), (0.99, 1.2, "within noise")],
+)
+def test_a_published_speed_up_is_judged_as_in_a_study(
+    low: float, high: float, verdict: str, tmp_path: Path
+) -> None:
+    """1.25 was reported: half of it, 1.118, must be excluded before it is contradicted."""
+    measured = Interval((low * high) ** 0.5, low, high, 21, 0.1)
+    bar = Bar("bias.speed", "the new bias: times as fast", "at least", 1.25)
+    checks = [checked_bar(bar, "480 tokens", measured)]
+    record = records.bench(checks=checks, settings={"size": "paper"})
+    bench = Bench(tmp_path / "m.json", record.model_copy(update={"bench": "model"}))
+    found = collect([bench], ["bias.speed"])["bias.speed"]
+    assert [told.verdict for told in found] == [verdict]
+    assert "reported 1.25×" in found[0].reason
