@@ -28,7 +28,7 @@ def slow_build(rows: list[Event], rule: str, gap: float) -> Log | None:
     ``b``, ``number``, ``tab``, ``apart`` and ``odd``.
     """
     log = Log(odd=sum(row["odd"] for row in rows))
-    events = _without_copies(sorted(rows, key=lambda row: (row["user"], row["time"])))
+    events = _without_copies(sorted(rows, key=lambda row: (row["user"], row["time"])), rule)
     requests = _requests(events, rule, gap)
     if rule == "column" and _not_contiguous(events, requests):
         return None
@@ -55,12 +55,16 @@ def _number(value: float | None) -> float:
     return math.nan if value is None else value
 
 
-def _without_copies(events: list[Event]) -> list[Event]:
-    """The first of every set of events that are equal in all that is kept."""
+def _without_copies(events: list[Event], rule: str) -> list[Event]:
+    """The first of every set of events that are equal in all that is kept.
+
+    A request's id is kept only where requests come from a column.
+    """
+    unread = {"odd": None} | ({"request": None} if rule == "gap" else {})
     seen, kept = set(), []
     for event in events:
         number = _number(event["number"])
-        values = {**event, "number": "missing" if math.isnan(number) else number, "odd": None}
+        values = {**event, "number": "missing" if math.isnan(number) else number, **unread}
         key = tuple(sorted(values.items()))  # whatever order the fields were given in
         if key not in seen:
             seen.add(key)
