@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -21,6 +20,7 @@ from genrank_cli.bench.attention.plan import (
     row_name,
 )
 from genrank_cli.bench.attention.rows import subject
+from genrank_cli.bench.begin import begun
 from genrank_cli.bench.machine import Load, available_bytes, load_warnings
 from genrank_cli.bench.memory import in_fresh_process
 from genrank_cli.bench.peak import Probe, copy_probe, product_name, product_probe
@@ -31,7 +31,6 @@ from genrank_cli.bench.timing import Plan, Timings, clock_for, measure
 from genrank_cli.bench.watch import Watch
 from genrank_cli.errors import GenrankError
 from genrank_cli.training.environment import environment
-from genrank_cli.training.runtime import start
 
 #: Biases whose memory is worth a process each: the others hold no more than these.
 MEMORY_BIASES = ("none", "rab", "rab-materialized")
@@ -47,10 +46,7 @@ def run(request: Request, watch: Watch | None = None) -> BenchRecord:
     where no row could run.
     """
     watch = watch or Watch()
-    start(0, request.threads)
-    if request.device.startswith("cuda"):
-        torch.cuda.set_device(request.device)  # events and peaks are those of the current device
-    request = replace(request, threads=torch.get_num_threads())
+    request = begun(request)
     cases: list[Case] = []
     memory: list[Memory] = []
     interrupted = False

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 
 import torch
 
+from genrank_cli.bench.begin import begun
 from genrank_cli.bench.machine import Load, load_warnings
 from genrank_cli.bench.memory import in_fresh_process
 from genrank_cli.bench.model.batch import Input, make_input
@@ -30,7 +31,6 @@ from genrank_cli.bench.timing import Plan, Timings, clock_for, measure
 from genrank_cli.bench.watch import Watch
 from genrank_cli.errors import GenrankError
 from genrank_cli.training.environment import environment
-from genrank_cli.training.runtime import start
 
 
 def run(request: Request, watch: Watch | None = None) -> BenchRecord:
@@ -40,10 +40,7 @@ def run(request: Request, watch: Watch | None = None) -> BenchRecord:
     where no row could run.
     """
     watch = watch or Watch()
-    start(0, request.threads)
-    if request.device.startswith("cuda"):
-        torch.cuda.set_device(request.device)
-    request = replace(request, threads=torch.get_num_threads())
+    request = begun(request)
     cases: list[Case] = []
     memory: list[Memory] = []
     interrupted = False

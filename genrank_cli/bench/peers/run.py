@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from genrank_cli.bench.attention.plan import Shape
 from genrank_cli.bench.attention.rows import Step
+from genrank_cli.bench.begin import begun
 from genrank_cli.bench.checks import Bar, exactly
 from genrank_cli.bench.flops import attention_flops, visible_cells
 from genrank_cli.bench.machine import Load, load_warnings, pace_warnings
@@ -21,23 +20,15 @@ from genrank_cli.bench.peers.tensors import Made, Tensors
 from genrank_cli.bench.record import BenchRecord, Case, Check, LeftOut
 from genrank_cli.bench.rows import Spec, checked_bar, left_out_rows, make_row, probe_row
 from genrank_cli.bench.timing import Plan, Subject, Timings, clock_for, measure
+from genrank_cli.bench.watch import Watch
 from genrank_cli.errors import GenrankError
 from genrank_cli.models.flops import weights
 from genrank_cli.training.environment import environment
-from genrank_cli.training.runtime import start
 
 #: What output and gradients may differ by from the reference's, over its largest number.
 TOLERANCE = {"float32": 1e-4, "bfloat16": 5e-2, "float16": 5e-3}
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Watch:
-    """Who wants to hear how far it is."""
-
-    warming: Callable[[str, str], None] = lambda case, row: None
-    round_done: Callable[[str, int, float], None] = lambda case, done, precision: None
 
 
 def run(request: Request, watch: Watch | None = None) -> BenchRecord:
@@ -47,10 +38,7 @@ def run(request: Request, watch: Watch | None = None) -> BenchRecord:
     where nothing could run.
     """
     watch = watch or Watch()
-    start(0, request.threads)
-    if request.device.startswith("cuda"):
-        torch.cuda.set_device(request.device)
-    request = replace(request, threads=torch.get_num_threads())
+    request = begun(request)
     cases: list[Case] = []
     checks: list[Check] = []
     interrupted = False

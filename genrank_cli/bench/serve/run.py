@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 
+from genrank_cli.bench.begin import begun
 from genrank_cli.bench.machine import Load, load_warnings, pace_warnings
 from genrank_cli.bench.peak import Probe, product_probe
 from genrank_cli.bench.quantiles import quantile_interval
@@ -22,7 +23,6 @@ from genrank_cli.bench.serve.world import World, largest_difference, subject
 from genrank_cli.bench.statistics import median_interval, outliers
 from genrank_cli.bench.timing import Timings, clock_for
 from genrank_cli.training.environment import environment
-from genrank_cli.training.runtime import start
 
 #: Percentiles in the record, beside the median.
 TAILS = {"p90": 0.90, "p99": 0.99}
@@ -46,10 +46,7 @@ def run(request: Request, watch: Watch | None = None) -> BenchRecord:
     and uncached scores are not the same.
     """
     watch = watch or Watch()
-    start(0, request.threads)
-    if request.device.startswith("cuda"):
-        torch.cuda.set_device(request.device)
-    request = replace(request, threads=torch.get_num_threads())
+    request = begun(request)
     cases: list[Case] = []
     proofs: list[Check] = []
     interrupted = False

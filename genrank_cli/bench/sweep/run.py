@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 import torch
 
+from genrank_cli.bench.begin import begun
 from genrank_cli.bench.machine import Load, load_warnings
 from genrank_cli.bench.peak import copy_probe, product_probe
 from genrank_cli.bench.record import BenchRecord, Case
@@ -19,7 +20,6 @@ from genrank_cli.bench.sweep.work import Work
 from genrank_cli.bench.timing import Plan, clock_for, measure
 from genrank_cli.errors import GenrankError
 from genrank_cli.training.environment import environment
-from genrank_cli.training.runtime import start
 
 
 @dataclass(frozen=True)
@@ -61,10 +61,7 @@ def run(request: Request, watch: Watch | None = None) -> BenchRecord:
     Raises `GenrankError` where no row could run; Ctrl-C ends it, as there is one case only.
     """
     watch = watch or Watch()
-    start(0, request.threads)
-    if request.device.startswith("cuda"):
-        torch.cuda.set_device(request.device)
-    request = replace(request, threads=torch.get_num_threads())
+    request = begun(request)
     rows = specs(request)
     case = _case(request, rows, watch)
     if not case.rows:

@@ -88,7 +88,8 @@ def peers(
 
 
 def _run(request: Request) -> BenchRecord:
-    from genrank_cli.bench.peers.run import Watch, run
+    from genrank_cli.bench.peers.run import run
+    from genrank_cli.bench.watch import Watch
 
     with progress() as shown, Following(shown) as following:
         return run(
