@@ -230,8 +230,14 @@ def _end(checks: list[Check], outcome: Outcome, allowed: tuple[str, ...]) -> Non
             "if this is meant: the same command with --update, and the file with your change",
             ExitCode.REGRESSION,
         )
-    raise GenrankError(
-        f"cannot judge: {lines}",
-        "--update makes a baseline here; --allow-unjudged speed passes on what can be judged",
-        ExitCode.CANNOT_JUDGE,
-    )
+    raise GenrankError(f"cannot judge: {lines}", _remedy(shown), ExitCode.CANNOT_JUDGE)
+
+
+def _remedy(unjudged: list[Check]) -> str:
+    """What helps where nothing but the AUC, or nothing but speed, could not be judged."""
+    parts = {check.part for check in unjudged}
+    if parts == {"speed"}:
+        return "--update makes a baseline here; --allow-unjudged speed passes on the AUC alone"
+    if parts == {"benchmarks"}:
+        return "give --benchmarks FILE, or pass on the rest: --allow-unjudged benchmarks"
+    return "look at the change; if it is meant: the same command with --update"

@@ -3,11 +3,13 @@
 | outcome | AUC | speed |
 |---|---|---|
 | passed | a loss as large as the tolerance is excluded | such a slowdown is excluded |
-| regressed | the loss is larger than the tolerance, noise considered | the same |
+| regressed | the loss is beyond the tolerance, and beyond the noise | a slowdown beyond it is certain |
 | cannot judge | neither, or the two are not comparable: the reason says why | the same |
 | skipped | optional data that are not here | – |
 
 AUC: the same seeds on the same data, so differences are paired: one-sided 95 % t bounds over seeds.
+Regressed is a mean loss larger than the tolerance whose bounds exclude "no loss". Speed asks for more,
+bounds beyond the tolerance, because what a process has of its own is not in the noise of its rounds.
 Speed: times in units of the yardstick, rounds of now against rounds of then: the shift of their
 logarithms with the Mann-Whitney bounds, which a few disturbed rounds cannot move.
 """
@@ -28,8 +30,8 @@ from genrank_cli.gate.benchmarks import compare_benchmarks
 from genrank_cli.gate.measurement import Measurement, Pace, Quality
 from genrank_cli.gate.run import PARTS, machine
 from genrank_cli.gate.suite import Suite
+from genrank_cli.metrics.noninferiority import NonInferiority, non_inferiority
 from genrank_cli.metrics.noninferiority import Outcome as Comparison
-from genrank_cli.metrics.noninferiority import non_inferiority
 
 Unit = Literal["AUC", "×"]
 
@@ -76,13 +78,6 @@ class Check:
         return self.id.partition("/")[0]
 
 
-_COMPARED = {
-    Comparison.NOT_INFERIOR: Outcome.PASSED,
-    Comparison.INFERIOR: Outcome.REGRESSED,
-    Comparison.CANNOT_JUDGE: Outcome.CANNOT_JUDGE,
-}
-
-
 def judge(suite: Suite, baseline: Measurement, now: Measurement) -> list[Check]:
     """Every check of the parts that were asked for now; also of what only one side has."""
     if baseline.suite_hash != suite.hash:
@@ -126,7 +121,7 @@ def judge_quality(old: Quality, new: Quality, tolerance: float) -> Check:
         reason = f"too few seeds: {len(common)} in common with the baseline, at least 2 are needed"
         return Check(new.id, Outcome.CANNOT_JUDGE, reason)
     found = non_inferiority([today[seed] - then[seed] for seed in common], tolerance)
-    outcome = _COMPARED[found.outcome]
+    outcome = _quality_outcome(found)
     text = (
         f"AUC {_signed(found.mean)} [{_signed(found.low)}, {_signed(found.high)}] over "
         f"{len(common)} seeds, "
@@ -137,6 +132,13 @@ def judge_quality(old: Quality, new: Quality, tolerance: float) -> Check:
     before, after = (float(np.mean([side[seed] for seed in common])) for side in (then, today))
     change = Change(found.mean, found.low, found.high)
     return Check(new.id, outcome, text, "AUC", before, after, change, tolerance)
+
+
+def _quality_outcome(found: NonInferiority) -> Outcome:
+    if found.outcome is Comparison.NOT_INFERIOR:
+        return Outcome.PASSED
+    lost = found.worse and found.mean < found.limit
+    return Outcome.REGRESSED if lost else Outcome.CANNOT_JUDGE
 
 
 def _signed(value: float) -> str:

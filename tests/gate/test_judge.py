@@ -102,10 +102,27 @@ def test_gains_pass() -> None:
 def test_a_small_certain_loss_is_tolerated_and_a_doubtful_large_one_is_not_judged() -> None:
     small = measurement(quality=[quality(change=-0.003), quality("dlrm")])
     assert said(small) is Outcome.PASSED
-    doubtful = measurement(quality=[quality(change=-0.006, noise=0.01), quality("dlrm")])
+    doubtful = measurement(quality=[quality(change=-0.006, noise=0.015), quality("dlrm")])
     assert outcomes(doubtful)["auc/feed/genrank"] == "cannot judge"
     assert "noise between seeds" in checks(doubtful)["auc/feed/genrank"].reason
     assert said(doubtful) is Outcome.CANNOT_JUDGE
+
+
+@pytest.mark.parametrize(
+    ("change", "noise", "outcome"),
+    [
+        (-0.006, 0.003, "regressed"),  # surely a loss, and in the mean more than is tolerated
+        (-0.003, 0.003, "cannot judge"),  # surely a loss, perhaps more than is tolerated
+        (-0.003, 0.001, "passed"),  # surely a loss, surely a tolerated one
+        (-0.006, 0.015, "cannot judge"),  # in the mean more than is tolerated, perhaps no loss
+    ],
+)
+def test_a_loss_counts_beyond_the_tolerance_and_beyond_the_noise(
+    change: float, noise: float, outcome: str
+) -> None:
+    now = measurement(quality=[quality(change=change, noise=noise), quality("dlrm")])
+    found = checks(now)["auc/feed/genrank"]
+    assert found.outcome.value == outcome
 
 
 def test_noisy_rounds_cannot_be_judged() -> None:
