@@ -219,10 +219,12 @@ def _run(plans: Sequence[Planned], budget_s: float | None) -> list[StudyRecord]:
             name = f"{status.row}, seed {status.seed}"
             if name not in running:
                 running[name] = shown.task(name, status.total)
+            # Nothing has been validated before the first epoch ends.
+            auc = {"AUC": f"{status.valid_auc:.4f}"} if status.valid_auc > 0 else {}
             running[name].update(
                 status.done,
                 loss=f"{status.loss:.4f}",
-                AUC=f"{status.valid_auc:.4f}",
+                **auc,
                 events_per_s=f"{status.events_per_s:,.0f}",
             )
 

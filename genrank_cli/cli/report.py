@@ -17,9 +17,6 @@ app = new_app()
 
 RESULTS = Path("results")
 
-#: Characters of the longest comment that GitHub takes.
-COMMENT = 65_536
-
 EXAMPLES = """\b
 Examples:
   genrank report
@@ -102,6 +99,8 @@ def _write(file: Path, text: str) -> None:
     if file == STDOUT:
         write_stdout(text)
         return
+    from genrank_cli.report.page_markdown import COMMENT
+
     write_text(file, text)
     say(f"wrote {file}")
     if file.suffix == ".md" and len(text) > COMMENT:

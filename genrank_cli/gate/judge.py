@@ -3,13 +3,13 @@
 | outcome | AUC | speed |
 |---|---|---|
 | passed | a loss as large as the tolerance is excluded | such a slowdown is excluded |
-| regressed | the loss is beyond the tolerance, and beyond the noise | a slowdown beyond it is certain |
+| regressed | the loss is beyond the tolerance and beyond the noise | surely slower than tolerated |
 | cannot judge | neither, or the two are not comparable: the reason says why | the same |
 | skipped | optional data that are not here | – |
 
-AUC: the same seeds on the same data, so differences are paired: one-sided 95 % t bounds over seeds.
-Regressed is a mean loss larger than the tolerance whose bounds exclude "no loss". Speed asks for more,
-bounds beyond the tolerance, because what a process has of its own is not in the noise of its rounds.
+AUC: the same seeds on the same data, so differences are paired: one-sided 95 % t bounds over
+seeds. Regressed is a mean loss larger than the tolerance whose bounds exclude "no loss". Speed asks
+for more, bounds beyond the tolerance, because rounds do not show what a process has of its own.
 Speed: times in units of the yardstick, rounds of now against rounds of then: the shift of their
 logarithms with the Mann-Whitney bounds, which a few disturbed rounds cannot move.
 """

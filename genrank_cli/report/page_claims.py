@@ -83,6 +83,12 @@ class Finding:
         return number_column(self.claim.kind)
 
     @property
+    def figure(self) -> str:
+        """The measured effect with its interval, or a dash."""
+        ours = self.measured
+        return MISSING if ours is None else self.column.format(ours)
+
+    @property
     def reason(self) -> str:
         return REPEATED.sub("", self.claim.reason)
 
@@ -207,7 +213,7 @@ def holm_text(finding: Finding) -> str:
 
 
 def summary_table(claims: Claims) -> Table:
-    """Claims down, settings across; a verdict in each cell."""
+    """Claims down, settings across; a verdict and what was measured in each cell."""
     columns = [Column("claim", "claim"), Column("paper", "paper")]
     columns += [Column(BENCH, BENCH)] if claims.evidence else []
     columns += [Column(f"setting_{n}", label) for n, label in enumerate(claims.labels.values())]
@@ -216,21 +222,25 @@ def summary_table(claims: Claims) -> Table:
             known.id,
             known.paper,
             *([bench_marks(claims.evidence.get(known.id, []))] if claims.evidence else []),
-            *(cell(claims, known.id, setting) for setting in claims.labels),
+            *(cell(claims, known.id, setting, figures=True) for setting in claims.labels),
         ]
         for known in claims.known
     ]
     return Table("Verdicts", columns, rows, notes=_legend(claims))
 
 
-def cell(claims: Claims, claim: str, setting: Setting) -> str:
+def cell(claims: Claims, claim: str, setting: Setting, *, figures: bool = False) -> str:
     """The verdicts of one cell: a dash where only other settings have judged the claim."""
     found = claims.of(claim, setting)
     if found:
-        return "; ".join(finding.mark for finding in found)
+        return "; ".join(_with_figure(x) if figures else x.mark for x in found)
     if claims.judged(claim):
         return MISSING
     return f"{Verdict.NOT_TESTABLE.symbol} {Verdict.NOT_TESTABLE}"
+
+
+def _with_figure(finding: Finding) -> str:
+    return finding.mark if finding.figure == MISSING else f"{finding.mark}, {finding.figure}"
 
 
 def counts_table(claims: Claims) -> Table:
@@ -272,10 +282,9 @@ def claims_table(claims: Claims) -> Table:
 
 
 def _line(claims: Claims, finding: Finding) -> list[Value]:
-    ours = finding.measured
     return [
         claims.labels[finding.setting],
-        None if ours is None else finding.column.format(ours),
+        None if finding.measured is None else finding.figure,
         finding.mark,
         detectable(finding),
         holm_text(finding),

@@ -13,7 +13,7 @@ import pytest
 from genrank_cli.report.page_claims import catalogue
 from genrank_cli.report.page_csv import COLUMNS, render_csv
 from genrank_cli.report.page_load import load_records
-from genrank_cli.report.page_markdown import render_markdown
+from genrank_cli.report.page_markdown import LEFT_OUT, render_markdown
 from tests.conftest import Cli
 from tests.report import records
 from tests.report.records import HOSTILE
@@ -98,7 +98,8 @@ def test_the_terminal_shows_verdicts(cli: Cli, results: Path) -> None:
     done = cli("report")
     assert done.code == 0, done.err
     row = next(line for line in done.out.splitlines() if line.startswith("| small.auc"))
-    assert [cell.strip() for cell in row.split("|")[3:-1]] == ["~ within noise"] * 2
+    cells = [cell.strip() for cell in row.split("|")[3:-1]]
+    assert cells == ["~ within noise, +0.0100 ± 0.0248"] * 2
     assert "Verdicts by data and size" in done.out
     assert "genrank report --html" in done.err
 
@@ -193,8 +194,26 @@ def test_a_markdown_that_no_comment_can_hold_is_pointed_out(
     cli: Cli, results: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert "comment" not in cli("report", "--md", "r.md").err
-    monkeypatch.setattr("genrank_cli.cli.report.COMMENT", 1000)
+    monkeypatch.setattr("genrank_cli.report.page_markdown.COMMENT", 1000)
     assert "a comment on GitHub holds 1,000" in cli("report", "--md", "r.md").err
+
+
+@pytest.mark.parametrize("kept", [0, 1, 2, 3])
+def test_tables_that_a_comment_would_not_hold_are_named(results: Path, kept: int) -> None:
+    found = load_records([results])
+    whole = render_markdown(found, 10**9)
+    folds = ["<details>" + part for part in whole.split("<details>")[1:]]
+    begin = len(whole) - sum(map(len, folds))
+    titles = [fold.partition("<summary>")[2].partition("</summary>")[0] for fold in folds]
+    names = len(LEFT_OUT) + sum(len(title) + 2 for title in titles)
+    text = render_markdown(found, begin + sum(len(fold) + 1 for fold in folds[:kept]) + names)
+    shown = [fold for fold in folds if fold in text + "\n"]
+    named = text.partition(LEFT_OUT)[2]
+    assert len(shown) == kept
+    for fold, title in zip(folds, titles, strict=True):
+        assert (fold in text + "\n") != (title in named)
+    assert ("details" in text) == bool(kept)
+    assert text.startswith(whole[:begin].rstrip())
 
 
 def test_csv_text_is_no_formula(results: Path) -> None:

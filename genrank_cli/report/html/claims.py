@@ -18,6 +18,7 @@ from genrank_cli.report.page_claims import (
     summary_table,
 )
 from genrank_cli.report.page_evidence import BENCH, Evidence, bench_marks, evidence_line
+from genrank_cli.report.page_settings import Setting
 from genrank_cli.report.table import MISSING
 from genrank_cli.studies.verdict import Verdict
 
@@ -111,8 +112,24 @@ def _cells(claims: Claims, known: Known) -> list[Html]:
     told = bench_marks(claims.evidence.get(known.id, []))
     cells = [_labelled(BENCH, _marks(told), "text")] if claims.evidence else []
     return cells + [
-        _labelled(label, _marks(cell(claims, known.id, setting)), "text")
+        _labelled(label, _found(claims, known, setting), "text")
         for setting, label in claims.labels.items()
+    ]
+
+
+def _found(claims: Claims, known: Known, setting: Setting) -> Child:
+    """Every verdict of a cell with what was measured beneath it."""
+    found = claims.of(known.id, setting)
+    if not found:
+        return _marks(cell(claims, known.id, setting))
+    return [
+        el(
+            "span",
+            verdict_mark(finding.mark),
+            None if finding.measured is None else el("span", finding.figure, class_="figure"),
+            class_="line",
+        )
+        for finding in found
     ]
 
 
@@ -160,11 +177,10 @@ def _claim(claims: Claims, known: Known, width: int) -> Html:
 
 
 def _finding(claims: Claims, finding: Finding) -> Html:
-    ours = finding.measured
     return el(
         "tr",
         _labelled("data and size", claims.labels[finding.setting], "text"),
-        _labelled("ours", MISSING if ours is None else finding.column.format(ours), "num"),
+        _labelled("ours", finding.figure, "num"),
         _labelled("verdict", verdict_mark(finding.mark), "text"),
         _labelled("smallest detectable", detectable(finding), "num"),
         _labelled("p (Holm)", holm_text(finding), "num"),
