@@ -47,6 +47,7 @@ class Claim(Frozen):
     * "by more than": `reported` with bound = "at_least";
     * equality ("nearly unchanged", "comparable"): `reported` with a `tolerance` within which it
       holds;
+    * "nearly no loss": the same with bound = "no_loss", so that a gain does not speak against it;
     * a direction without a number ("higher"): `direction`;
     * one of these about two gains, with `versus`: (variant − base) − times × (versus.variant −
       versus.base). "At least twice the gain" has times = 2 and direction "up";
@@ -76,7 +77,7 @@ class Claim(Frozen):
         description="deviation that still counts as equal; of a ratio, 0.05 is a factor of 1.05",
     )
     bound: Bound = Field(
-        "size", description="at_least: the effect is reported to be larger than that"
+        "size", description="at_least: larger than reported; no_loss: not below it by the tolerance"
     )
     untestable: str = Field("", description="why no run of this toolkit can tell")
     paper: str = Field("", description="what is reported, where a number does not say it")

@@ -9,10 +9,12 @@ p-values are small where the interval *excludes* something:
 | an effect of at least e | the effect is ≤ e | the effect is ≥ e |
 | a direction | the effect is ≤ 0 | the effect is ≥ 0 |
 | equality, tolerance t | the deviation is t or more (TOST) | the deviation is t or less |
+| no loss beyond t | the loss is t or more | the loss is t or less |
 
 p < 0.05 of an effect or a direction is the same as its 95 % t-interval lying wholly on one side:
-the one-sided p is doubled. `support` of an equality is not doubled, which is what makes it the 90 %
-interval inside ± t. The two hypotheses of a statement can never both be true.
+the one-sided p is doubled. `support` of an equality or of no loss is not doubled, which is what
+makes it the 90 % interval inside ± t, or above −t. The two hypotheses of a statement can never both
+be true.
 
 Equality of two gains says something only of gains: `support` must also reject "neither side gains",
 with the smaller of the two sides' one-sided p-values doubled for being the best of two.
@@ -87,6 +89,8 @@ def weigh(
     where one of them is.
     """
     measured, margin = turned(statement, effect), statement.margin
+    if margin is not None and statement.bound == "no_loss":
+        return Evidence(measured.above(-margin), _doubled(measured.below(-margin)))
     if margin is not None:
         inside = max(measured.below(margin), measured.above(-margin))
         if gains:

@@ -9,6 +9,8 @@ from genrank_cli.metrics.intervals import Interval
 from genrank_cli.studies.evidence import no_gain, turned, weigh
 from genrank_cli.studies.statement import Statement
 
+LOSS = "a loss beyond the tolerance"
+
 #: A p-value from here on shows nothing.
 SHOWN = 0.05
 
@@ -26,12 +28,16 @@ def measured_text(
         shown += f", the gains {both}"
     if statement.reported is None:
         return f"{shown}, claimed {'more' if statement.direction == 'up' else 'less'}: "
+    if statement.bound == "no_loss":
+        return f"{shown}, claimed no loss: "
     least = "more than " if statement.bound == "at_least" else ""
     return f"{shown}, reported {least}{unit.text(statement.reported)}: "
 
 
 def why_shown(statement: Statement, effect: Interval, gains: Sequence[Interval] = ()) -> str:
     """Of a reproduced claim."""
+    if statement.bound == "no_loss":
+        return f"{LOSS} is excluded"
     if statement.margin is not None:
         return "equal within the tolerance"
     if statement.bound == "at_least":
@@ -47,6 +53,8 @@ def why_shown(statement: Statement, effect: Interval, gains: Sequence[Interval] 
 
 def why_excluded(statement: Statement, effect: Interval, gains: Sequence[Interval] = ()) -> str:
     """Of a contradicted claim."""
+    if statement.bound == "no_loss":
+        return LOSS
     if statement.margin is not None:
         return "equality within the tolerance is excluded"
     interval, least = turned(statement, effect), statement.bound == "at_least"
@@ -86,6 +94,10 @@ def left_open_by_users(statement: Statement, users: Interval | None, shown: bool
     if users is None or not known(users):
         return None
     interval, margin = turned(statement, users), statement.margin
+    if margin is not None and statement.bound == "no_loss":
+        if shown:
+            return "" if interval.low > -margin else LOSS
+        return "" if interval.high < -margin else "a smaller loss"
     if margin is not None:
         inside = -margin < interval.low and interval.high < margin
         outside = interval.low > margin or interval.high < -margin

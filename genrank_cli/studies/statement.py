@@ -13,7 +13,7 @@ if TYPE_CHECKING:  # scipy is not needed to read a study file
 
 EffectKind = Literal["difference", "ratio"]
 Direction = Literal["up", "down"]
-Bound = Literal["size", "at_least"]
+Bound = Literal["size", "at_least", "no_loss"]
 
 COMPATIBLE_SHARE = 0.5  # of the claimed effect
 
@@ -43,8 +43,9 @@ class Statement:
 
     Either a published size `reported`; or that as the least effect ("by more than", `bound` =
     "at_least"); or that with a `tolerance` (of a ratio, 0.05 is a factor of 1.05) within which the
-    two count as equal; or a `direction` without a number. Raises `GenrankError` for anything else,
-    such as "no effect" without a tolerance.
+    two count as equal; or that with a tolerance beyond which it must not fall ("nearly no loss",
+    `bound` = "no_loss"); or a `direction` without a number. Raises `GenrankError` for anything
+    else, such as "no effect" without a tolerance.
     """
 
     kind: EffectKind
@@ -66,6 +67,8 @@ class Statement:
             raise GenrankError("a claim of no effect needs a tolerance within which it holds")
         if self.bound == "at_least" and (self.reported is None or self.tolerance is not None):
             raise GenrankError("bound = at_least belongs to a reported number without a tolerance")
+        if self.bound == "no_loss" and self.tolerance is None:
+            raise GenrankError("bound = no_loss belongs to a reported number with a tolerance")
 
     @property
     def unit(self) -> Unit:

@@ -11,7 +11,8 @@ Over the seeds of a study, with e the claimed effect turned so that e > 0 (ratio
 
 A direction without a number is reproduced when low > 0 and contradicted when high < 0. A claim of
 equality has a tolerance t: reproduced when two one-sided tests at 5 % (the 90 % interval) place the
-effect inside reported ± t, contradicted when the 95 % interval lies wholly outside. Equality of two
+effect inside reported ± t, contradicted when the 95 % interval lies wholly outside. "Nearly no
+loss" is the lower half of that: a gain does not speak against it. Equality of two
 gains ("comparable gains") is about gains: it is reproduced only where at least one side is shown to
 gain as well. Where neither is, it stays within noise, since nothing was compared; two gains that
 differ by more than the tolerance contradict it whatever their signs.
@@ -47,7 +48,11 @@ from enum import StrEnum
 
 from genrank_cli.metrics.holm import holm
 from genrank_cli.metrics.intervals import Interval, geometric_ratio, paired_t
-from genrank_cli.metrics.power import minimum_detectable, smallest_equivalence_margin
+from genrank_cli.metrics.power import (
+    minimum_detectable,
+    smallest_equivalence_margin,
+    smallest_noninferiority_margin,
+)
 from genrank_cli.studies.evidence import Evidence, weigh
 from genrank_cli.studies.reasons import (
     known,
@@ -230,7 +235,9 @@ def _decide(evidence: Evidence) -> Verdict:
 
 def _detectable(statement: Statement, effect: Interval, alpha: float) -> float:
     """The smallest effect (or tolerance) to be found at level `alpha`, in the claim's unit."""
-    if statement.margin is not None:
+    if statement.bound == "no_loss":
+        smallest = smallest_noninferiority_margin(effect.sd, effect.n, alpha=alpha)
+    elif statement.margin is not None:
         smallest = smallest_equivalence_margin(effect.sd, effect.n, alpha=alpha)
     else:
         smallest = minimum_detectable(effect.sd, effect.n, confidence=1 - alpha)

@@ -7,7 +7,9 @@ import math
 import numpy as np
 import pytest
 
+from genrank_cli.errors import GenrankError
 from genrank_cli.metrics.intervals import Interval, geometric_ratio, paired_t
+from genrank_cli.metrics.noninferiority import Outcome, non_inferiority
 from genrank_cli.metrics.power import minimum_detectable
 from genrank_cli.studies.evidence import weigh
 from genrank_cli.studies.statement import Statement
@@ -15,6 +17,7 @@ from genrank_cli.studies.verdict import Judgement, Measured, Verdict, judge_stud
 
 FALLS = Statement("difference", -0.01, bound="at_least")
 EQUAL = Statement("difference", 0.0, tolerance=0.001)
+NO_LOSS = Statement("difference", 0.0, tolerance=0.001, bound="no_loss")
 UP = Statement("difference", direction="up")
 
 
@@ -48,6 +51,45 @@ def test_by_more_than_is_judged_by_the_size_itself(
     assert "reported more than -0.01: " in judged.reason
     mirror = Statement("difference", 0.01, bound="at_least")
     assert one(mirror, between(-high, -low)).verdict is verdict
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "verdict", "equal", "why"),
+    [
+        (
+            0.002,
+            0.004,
+            Verdict.REPRODUCED,
+            Verdict.CONTRADICTED,
+            "loss beyond the tolerance is exc",
+        ),
+        (-0.0005, 0.004, Verdict.REPRODUCED, Verdict.WITHIN_NOISE, "is excluded"),
+        (-0.0005, 0.0005, Verdict.REPRODUCED, Verdict.REPRODUCED, "is excluded"),
+        (-0.002, 0.004, Verdict.WITHIN_NOISE, Verdict.WITHIN_NOISE, "reaches beyond the tolerance"),
+        (-0.004, -0.002, Verdict.CONTRADICTED, Verdict.CONTRADICTED, ": a loss beyond the tol"),
+    ],
+)
+def test_no_loss_is_equality_that_a_gain_does_not_contradict(
+    low: float, high: float, verdict: Verdict, equal: Verdict, why: str
+) -> None:
+    judged = one(NO_LOSS, between(low, high))
+    assert judged.verdict is verdict
+    assert why in judged.reason
+    assert "claimed no loss: " in judged.reason
+    assert one(EQUAL, between(low, high)).verdict is equal
+
+
+def test_no_loss_is_the_test_of_non_inferiority() -> None:
+    differences = [-0.0004, 0.0011, -0.0002, 0.0006]
+    found = non_inferiority(differences, 0.001)
+    weighed = weigh(NO_LOSS, paired_t(differences))
+    assert (weighed.support < 0.05) == (found.outcome is Outcome.NOT_INFERIOR)
+    assert weighed.support == pytest.approx(found.p)
+    smallest = one(NO_LOSS, paired_t(differences)).minimum_detectable
+    assert smallest == pytest.approx(found.smallest_margin)
+    for wrong in ({"reported": 0.1}, {"direction": "up"}):
+        with pytest.raises(GenrankError, match="no_loss belongs to"):
+            Statement("difference", bound="no_loss", **wrong)  # type: ignore[arg-type]
 
 
 def test_a_bound_on_a_ratio_is_one_on_its_logarithm() -> None:
