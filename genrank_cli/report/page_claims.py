@@ -106,6 +106,13 @@ class Claims:
         """Whether any record says something of a claim."""
         return bool(self.findings.get(claim) or self.evidence.get(claim))
 
+    def tested(self, claim: str) -> bool:
+        """Whether any record measured something of a claim."""
+        found = self.findings.get(claim, [])
+        return bool(self.evidence.get(claim)) or any(
+            finding.claim.verdict != Verdict.NOT_TESTABLE for finding in found
+        )
+
     def of(self, claim: str, setting: Setting) -> list[Finding]:
         """The findings about a claim in one setting; more than one where two records judge it."""
         return [found for found in self.findings.get(claim, []) if found.setting == setting]

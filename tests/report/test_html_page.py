@@ -219,3 +219,10 @@ def test_one_seed_has_no_interval(tmp_path: Path) -> None:
     text = page(tmp_path, records.study(rows=rows, seeds=[0]))
     Parsed(text)
     assert "nan" not in re.sub(r"[a-z]nan|nan[a-z]", "", text)
+
+
+def test_the_head_counts_what_was_measured(tmp_path: Path) -> None:
+    absent = records.claim("small.absent", verdict="not testable here", symbol="?")
+    claims = [records.claim(), records.claim("small.speed"), absent]
+    text = Parsed(page(tmp_path, records.study(claims=claims))).text
+    assert f"2 of {len(catalogue()) + 3} claims were tested by at least one record" in text

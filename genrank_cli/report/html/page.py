@@ -64,10 +64,10 @@ def lede(records: Records, claims: Claims) -> str:
         _count(len(records.studies), "record") + f" of {_count(len(studies), 'study', 'studies')}",
         _count(len(records.benches), "bench record"),
     ]
-    judged = sum(claims.judged(known.id) for known in claims.known)
+    judged = sum(claims.tested(known.id) for known in claims.known)
     sentence = (
         f"Made from {' and '.join(part for part in parts if not part.startswith('0'))}. "
-        f"{judged} of {_count(len(claims.known), 'claim')} were judged by at least one record."
+        f"{judged} of {_count(len(claims.known), 'claim')} were tested by at least one record."
     )
     partial = sum(study.record.partial for study in records.studies)
     if partial:
