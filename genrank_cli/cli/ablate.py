@@ -219,14 +219,11 @@ def _run(plans: Sequence[Planned], budget_s: float | None) -> list[StudyRecord]:
             name = f"{status.row}, seed {status.seed}"
             if name not in running:
                 running[name] = shown.task(name, status.total)
-            # Nothing has been validated before the first epoch ends.
-            auc = {"AUC": f"{status.valid_auc:.4f}"} if status.valid_auc > 0 else {}
-            running[name].update(
-                status.done,
-                loss=f"{status.loss:.4f}",
-                **auc,
-                events_per_s=f"{status.events_per_s:,.0f}",
-            )
+            figures = {"loss": f"{status.loss:.4f}"}
+            if status.valid_auc > 0:  # nothing has been validated before the first epoch ends
+                figures["AUC"] = f"{status.valid_auc:.4f}"
+            figures["events_per_s"] = f"{status.events_per_s:,.0f}"
+            running[name].update(status.done, None, **figures)
 
         def on_outcome(outcome: Outcome) -> None:
             nonlocal done

@@ -89,7 +89,7 @@ def test_no_loss_is_the_test_of_non_inferiority() -> None:
     assert smallest == pytest.approx(found.smallest_margin)
     for wrong in ({"reported": 0.1}, {"direction": "up"}):
         with pytest.raises(GenrankError, match="no_loss belongs to"):
-            Statement("difference", bound="no_loss", **wrong)  # type: ignore[arg-type]
+            Statement("difference", bound="no_loss", **wrong)
 
 
 def test_a_bound_on_a_ratio_is_one_on_its_logarithm() -> None:
